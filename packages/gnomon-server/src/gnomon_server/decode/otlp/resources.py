@@ -1,0 +1,97 @@
+"""Resource and scope of records: decoded once, known by their bytes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import xxhash
+
+from gnomon_server.decode.otlp import values, wire
+from gnomon_server.decode.otlp.interning import AttributeTable
+from gnomon_server.model.batch import Rejections
+from gnomon_server.model.tables import RESOURCES
+
+_MAX_KNOWN = 20_000  # resources or scopes kept decoded; emptied when reached
+UNKNOWN_SERVICE = "unknown_service"  # what the OpenTelemetry resource conventions prescribe
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A decoded resource. `rid` is a hash of its sorted typed attributes; `raws` are its KeyValue messages."""
+
+    rid: int
+    service: str
+    attributes: dict[str, object]
+    raws: tuple[bytes, ...]
+
+
+class Known:
+    """Bounded caches of decoded resources and scopes. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._resources: dict[bytes, Resource] = {}
+        self._scopes: dict[tuple[bytes, bytes], str] = {}
+
+    def resource(self, raw: bytes) -> Resource:
+        """The resource of these bytes. Raises DecodeError when they are no Resource message."""
+        found = self._resources.get(raw)
+        if found is None:
+            if len(self._resources) >= _MAX_KNOWN:
+                self._resources.clear()
+            found = self._resources[raw] = _decode_resource(raw)
+        return found
+
+    def scope(self, raw: bytes, schema_url: bytes) -> str:
+        """The scope as JSON text: name, version, schema_url, attributes, each where given; empty for none."""
+        found = self._scopes.get((raw, schema_url))
+        if found is None:
+            if len(self._scopes) >= _MAX_KNOWN:
+                self._scopes.clear()
+            found = self._scopes[raw, schema_url] = _decode_scope(raw, schema_url)
+        return found
+
+
+def _decode_resource(raw: bytes) -> Resource:
+    message = wire.Resource.FromString(raw)
+    raws = tuple(message.attributes)
+    attributes = values.attributes([wire.KeyValue.FromString(pair) for pair in raws])
+    canonical = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
+    service = attributes.get("service.name")
+    return Resource(
+        rid=xxhash.xxh3_64_intdigest(canonical),
+        service=service if isinstance(service, str) and service else UNKNOWN_SERVICE,
+        attributes=attributes,
+        raws=raws,
+    )
+
+
+def _decode_scope(raw: bytes, schema_url: bytes) -> str:
+    message = wire.Scope.FromString(raw)
+    scope = {
+        "name": values.text(message.name),
+        "version": values.text(message.version),
+        "schema_url": values.text(schema_url),
+        "attributes": values.attributes([wire.KeyValue.FromString(pair) for pair in message.attributes]),
+    }
+    given = {key: value for key, value in scope.items() if value}
+    return values.to_json(given) if given else ""
+
+
+def resource_rows(
+    used: list[tuple[Resource, np.ndarray]], table: AttributeTable, rejections: Rejections
+) -> pa.RecordBatch:
+    """Rows of `resources`: one for each resource and day (days since 1970, int32) that its records touch."""
+    pairs = {(resource.rid, day): resource for resource, days in used for day in days.tolist()}
+    resources = list(pairs.values())
+    numbers = table.intern([raw for resource in resources for raw in resource.raws])
+    counts = np.array([len(resource.raws) for resource in resources], np.int64)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([day for _, day in pairs], pa.int32()).cast(pa.date32()),
+            pa.array([rid for rid, _ in pairs], pa.uint64()),
+            pa.array([resource.service for resource in resources], pa.string()),
+            *table.columns(numbers, counts, rejections),
+        ],
+        schema=RESOURCES,
+    )

@@ -1,0 +1,73 @@
+"""The Store on ClickHouse: our own supervised engine by default, or any ClickHouse by its URL."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from gnomon_server.store.clickhouse import Address, ClickHouse
+from gnomon_server.store.ddl import Deployment
+from gnomon_server.store.interface import Insert, Params, QueryLimits, QueryStats, Settings
+from gnomon_server.store.migrations import migrate
+from gnomon_server.store.supervisor import EngineSettings, Supervisor
+
+_WAIT_S = 10.0  # how long a statement waits for an engine that is being restarted
+
+
+class DurableStore:
+    """See store.interface.Store. Give it engine settings for its own engine, or the address of a ClickHouse."""
+
+    def __init__(
+        self,
+        engine: EngineSettings | None = None,
+        address: Address | None = None,
+        deployment: Deployment | None = None,
+        on_event: Callable[[str, str], Any] = lambda _name, _detail: None,
+    ) -> None:
+        self._on_event = on_event
+        self.supervisor = Supervisor(engine, on_event) if engine else None
+        self._deployment = deployment or Deployment(embedded=engine is not None)
+        if self.supervisor:
+            address = Address(socket=self.supervisor.socket)
+        self.client = ClickHouse(address or Address())
+        self.schema_number = 0
+
+    async def start(self) -> None:
+        """Start the engine, if it is ours, and migrate."""
+        if self.supervisor:
+            await self.supervisor.start()
+        self.schema_number = await migrate(self.client, self._deployment, self._on_event)
+
+    async def stop(self) -> None:
+        """Close the connections, then the engine."""
+        await self.client.close()
+        if self.supervisor:
+            await self.supervisor.stop()
+
+    async def insert(self, inserts: Sequence[Insert]) -> None:
+        """Write all, in order; see the interface for the errors."""
+        await self._wait()
+        for insert in inserts:
+            await self.client.insert(insert)
+
+    async def query(
+        self,
+        sql: str,
+        params: Params | None = None,
+        *,
+        database: str = "gnomon",
+        settings: Settings | None = None,
+        limits: QueryLimits | None = None,
+    ) -> tuple[pa.Table, QueryStats]:
+        """Run one read-only statement."""
+        await self._wait()
+        return await self.client.query(sql, params, database, settings, limits or QueryLimits())
+
+    async def command(self, sql: str, params: Params | None = None, *, settings: Settings | None = None) -> None:
+        """Run one statement that returns nothing."""
+        await self._wait()
+        await self.client.command(sql, params, settings)
+
+    async def _wait(self) -> None:
+        if self.supervisor:
+            await self.supervisor.wait_available(_WAIT_S)
