@@ -31,28 +31,32 @@ KINDS = {
 class Hostile(asyncio.Protocol):
     """One connection that is up to no good; `closed` once the server has ended it."""
 
-    def __init__(self, kind):
+    def __init__(self, kind: str) -> None:
         self.kind, self.closed = kind, False
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Say the first bytes."""
         self.transport = transport
         transport.write(KINDS[self.kind][0])
         if self.kind == "half-closed":
             transport.write_eof()
 
-    def eof_received(self):
+    def eof_received(self) -> None:
+        """The server has closed its side."""
         self.closed = True
 
-    def connection_lost(self, _error):
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The connection is gone."""
         self.closed = True
 
-    def drip(self):
+    def drip(self) -> None:
+        """Send the next byte, if this kind does."""
         drop = KINDS[self.kind][1]
         if drop and not self.closed:
             self.transport.write(drop)
 
 
-async def normal_client(port, seconds, latencies_ms):
+async def normal_client(port: int, seconds: float, latencies_ms: list[float]) -> None:
     """One request of 1 KB every 20 ms, each on a connection of its own, as a new pod would; failures are infinite."""
     request = HEAD + b"connection: close\r\ncontent-length: 1000\r\n\r\n" + bytes(1000)
     end = time.monotonic() + seconds
@@ -71,7 +75,7 @@ async def normal_client(port, seconds, latencies_ms):
         await asyncio.sleep(0.02)
 
 
-async def post(port, size, seconds):
+async def post(port: int, size: int, seconds: float) -> tuple[int, int]:
     """How many requests were answered 200 with the length that was sent, and on how many connections."""
     head, body, sent, connections = HEAD + b"content-length: %d\r\n\r\n" % size, bytes(size), 0, 0
     end, writer = time.perf_counter() + seconds, None
@@ -95,12 +99,12 @@ async def post(port, size, seconds):
     return sent, connections
 
 
-def loopback_bytes():
+def loopback_bytes() -> int:
     """What the kernel says went over loopback: a second opinion on the client's own count."""
     return int(pathlib.Path("/sys/class/net/lo/statistics/rx_bytes").read_text())
 
 
-def cpu_s(pid):
+def cpu_s(pid: int) -> float:
     """User and system time of a process and its children."""
     ticks = 0
     for line in pathlib.Path("/proc").glob("[0-9]*/stat"):
@@ -111,7 +115,7 @@ def cpu_s(pid):
     return ticks / 100
 
 
-async def throughput(pid, port, when):
+async def throughput(pid: int, port: int, when: str) -> None:
     """POSTs on two connections; figures that the kernel's count contradicts are not figures."""
     for size in (64_000, 1_000_000, 7_000_000):
         carried, cpu, start = loopback_bytes(), cpu_s(pid), time.perf_counter()
@@ -126,7 +130,7 @@ async def throughput(pid, port, when):
         assert sent * size <= carried, "more was counted than the kernel carried"
 
 
-def rss_mb(pid):
+def rss_mb(pid: int) -> float:
     """Resident memory of a process and its children."""
     pages = 0
     for line in pathlib.Path("/proc").glob("[0-9]*/stat"):
@@ -137,17 +141,19 @@ def rss_mb(pid):
     return pages * 4096 / 1e6
 
 
-def show(label, latencies_ms):
+def show(label: str, latencies_ms: list[float]) -> None:
     ranked = sorted(latencies_ms)
     lost = sum(1 for latency in ranked if latency == float("inf"))
     p50, p99 = ranked[len(ranked) // 2], ranked[len(ranked) * 99 // 100]
     print(f"  {label}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {lost} of {len(ranked)} failed")
 
 
-async def measure(name):
+async def measure(name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "serve.py", name, str(port)], cwd=HERE)
+    server = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
+        [sys.executable, "serve.py", name, str(port)], cwd=HERE
+    )
     try:
         for _ in range(100):
             with contextlib.suppress(OSError):

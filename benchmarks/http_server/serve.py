@@ -1,12 +1,15 @@
 """One ASGI application under one of the candidate servers: `serve.py NAME PORT`."""
 
+# ruff: noqa: PLC0415 - each server is imported in its own process only, and need not be installed for the others
+
 import asyncio
 import sys
+from typing import Any
 
 import uvloop
 
 
-async def app(scope, receive, send):
+async def app(scope: Any, receive: Any, send: Any) -> None:
     """Read the whole body, answer its length."""
     if scope["type"] != "http":
         return
@@ -23,13 +26,13 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-def uvicorn(port):
+def uvicorn(port: int) -> None:
     import uvicorn as server
 
     server.run(app, port=port, loop="uvloop", http="httptools", log_level="critical", access_log=False, lifespan="off")
 
 
-def hypercorn(port):
+def hypercorn(port: int) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
@@ -38,7 +41,7 @@ def hypercorn(port):
     uvloop.run(serve(app, config, mode="asgi"))
 
 
-def granian(port):
+def granian(port: int) -> None:
     from granian import Granian
 
     Granian(
@@ -53,11 +56,11 @@ def granian(port):
     ).serve()
 
 
-def gnomon(port):
+def gnomon(port: int) -> None:
     from gnomon_server.transport.http_server import HttpServer
     from gnomon_server.transport.limits import HttpLimits
 
-    async def serve():
+    async def serve() -> None:
         await HttpServer(app, ("127.0.0.1", port), limits=HttpLimits(max_connections=6_000)).start()
         await asyncio.Event().wait()
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import uuid
 from asyncio.subprocess import STDOUT, Process
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -51,20 +51,28 @@ class Part:
             )
 
     async def ready(self) -> None:
-        """Wait until the part accepts connections."""
-        host, port = self.address.rsplit(":", 1)
+        """Wait until the part is healthy."""
         for _ in range(START_S * 10):
             if self.process.returncode is not None:
                 raise PartError(f"{self.name} exited with code {self.process.returncode} while starting\n{self.tail()}")
-            try:
-                _, writer = await asyncio.open_connection(host, int(port))
-            except OSError:
-                await asyncio.sleep(0.1)
-            else:
-                writer.close()
+            if await self.healthy():
                 self.say(f"ready    {self.address}  {self.speaks}")
                 return
+            await asyncio.sleep(0.1)
         raise PartError(f"{self.name} did not listen on {self.address} within {START_S} s\n{self.tail()}")
+
+    async def healthy(self) -> bool:
+        """Whether the part accepts connections and, speaking HTTP, answers 200 on /healthz."""
+        host, port = self.address.rsplit(":", 1)
+        try:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            with closing(writer):
+                if not self.speaks.startswith("HTTP"):
+                    return True
+                writer.write(f"GET /healthz HTTP/1.1\r\nHost: {self.address}\r\nConnection: close\r\n\r\n".encode())
+                return b" 200 " in await reader.readline()
+        except OSError:
+            return False
 
     async def stop(self) -> bool:
         """Ask, wait, then kill the whole group; true when it ended well."""

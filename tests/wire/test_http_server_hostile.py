@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
 from gnomon_server.transport.body import BodyBudget, read_body
 from gnomon_server.transport.http_server import HttpServer
 from gnomon_server.transport.limits import BodyLimits, HttpLimits
 from gnomon_server.transport.reply import EXCEPTION_HANDLERS
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
 HEAD = b"POST /echo HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 BODY_LIMITS = BodyLimits(max_request_bytes=1_000_000, max_decoded_bytes=1_000_000, max_in_flight_bytes=4_000_000)
@@ -19,14 +22,14 @@ QUICK = HttpLimits(header_deadline_s=0.3, body_grace_s=0.3, body_deadline_s=1, i
 PATIENT = HttpLimits()
 
 
-async def echo(request):
+async def echo(request: Request) -> PlainTextResponse:
     """The request's body and its headers' names."""
     with BodyBudget(BODY_LIMITS).lease() as lease:
         body = await read_body(request.receive, request.headers, BODY_LIMITS, lease)
     return PlainTextResponse(body, headers={"x-names": ",".join(request.headers)})
 
 
-async def flood(_request):
+async def flood(_request: Request) -> PlainTextResponse:
     """An answer larger than any socket buffer."""
     return PlainTextResponse(bytes(50_000_000))
 
@@ -37,7 +40,8 @@ APP = Starlette(
 
 
 @contextlib.asynccontextmanager
-async def serving(limits):
+async def serving(limits: HttpLimits) -> AsyncIterator[HttpServer]:
+    """A server for the length of a block."""
     server = HttpServer(APP, limits=limits)
     await server.start()
     try:
@@ -46,7 +50,7 @@ async def serving(limits):
         await server.stop(0)
 
 
-async def say(server, *parts, eof=False):
+async def say(server: HttpServer, *parts: bytes, eof: bool = False) -> bytes:
     """Send the parts, a little apart, and return all that comes back until the server closes."""
     reader, writer = await asyncio.open_connection(*server.address)
     with contextlib.suppress(ConnectionError):
@@ -55,23 +59,24 @@ async def say(server, *parts, eof=False):
             await asyncio.sleep(0.02)
         if eof:
             writer.write_eof()
-    async with asyncio.timeout(20):
-        answer = await reader.read()
-    writer.close()
-    return answer
+    try:
+        async with asyncio.timeout(20):
+            return await reader.read()
+    finally:
+        writer.close()
 
 
-async def normal_request(server):
+async def normal_request(server: HttpServer) -> None:
     """What everybody else does meanwhile."""
     answer = await say(server, HEAD + b"connection: close\r\ncontent-length: 5\r\n\r\nhello")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"hello")
 
 
-async def until(condition):
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for what the server does by itself."""
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the server has no event for it, and should not have one for tests
             await asyncio.sleep(0.02)
 
 
@@ -85,7 +90,7 @@ async def until(condition):
         (HEAD + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\ntrailer: ", b"body_deadline"),
     ],
 )
-async def test_an_unfinished_request_ends_in_408(part, reason):
+async def test_an_unfinished_request_ends_in_408(part: bytes, reason: bytes) -> None:
     """Head and body each have a deadline."""
     async with serving(QUICK) as server:
         answer = await say(server, part)
@@ -94,7 +99,7 @@ async def test_an_unfinished_request_ends_in_408(part, reason):
 
 
 @pytest.mark.parametrize("start", [HEAD + b"x: ", HEAD + b"content-length: 1000000\r\n\r\n"])
-async def test_dripping_does_not_extend_a_deadline(start):
+async def test_dripping_does_not_extend_a_deadline(start: bytes) -> None:
     """A byte now and then keeps neither head nor body alive."""
     async with serving(QUICK) as server:
         reader, writer = await asyncio.open_connection(*server.address)
@@ -109,13 +114,13 @@ async def test_dripping_does_not_extend_a_deadline(start):
 
 
 @pytest.mark.parametrize("noise", [b"", b"\r\n"])
-async def test_an_idle_connection_is_closed_without_a_word(noise):
+async def test_an_idle_connection_is_closed_without_a_word(noise: bytes) -> None:
     """Also one that sends empty lines, which begin no request."""
     async with serving(QUICK) as server:
         assert await say(server, *[noise] * 5) == b""
 
 
-async def test_a_thousand_half_open_and_a_thousand_idle_do_not_keep_others_out():
+async def test_a_thousand_half_open_and_a_thousand_idle_do_not_keep_others_out() -> None:
     """Half-open requests end by their deadline, and normal ones are answered all along."""
     limits = HttpLimits(header_deadline_s=1, max_connections=3_000)
     async with serving(limits) as server:
@@ -131,21 +136,21 @@ async def test_a_thousand_half_open_and_a_thousand_idle_do_not_keep_others_out()
             transport.abort()
 
 
-async def test_past_the_maximum_the_longest_waiting_makes_room():
+async def test_past_the_maximum_the_longest_waiting_makes_room() -> None:
     """Idle and half-open connections never fill the server."""
     async with serving(HttpLimits(max_connections=5)) as server:
         waiting = [await asyncio.open_connection(*server.address) for _ in range(5)]
         await until(lambda: server.open_connections == 5)
         await normal_request(server)
-        with pytest.raises(ConnectionResetError):
-            await waiting[0][0].read()
+        with contextlib.suppress(ConnectionResetError):
+            assert await waiting[0][0].read() == b""
         waiting[4][1].write(HEAD + b"connection: close\r\ncontent-length: 2\r\n\r\nhi")
         assert (await waiting[4][0].read()).endswith(b"hi")
         for _, writer in waiting:
             writer.close()
 
 
-async def test_when_all_connections_are_at_work_a_newcomer_is_told_to_come_again():
+async def test_when_all_connections_are_at_work_a_newcomer_is_told_to_come_again() -> None:
     """503 with Retry-After; those at work are not disturbed."""
     async with serving(HttpLimits(max_connections=2)) as server:
         busy = [await asyncio.open_connection(*server.address) for _ in range(2)]
@@ -170,7 +175,7 @@ async def test_when_all_connections_are_at_work_a_newcomer_is_told_to_come_again
         [b"POST /" + b"a" * 40_000],
     ],
 )
-async def test_an_oversized_head_ends_in_431(parts):
+async def test_an_oversized_head_ends_in_431(parts: list[bytes]) -> None:
     """One header or many, at once or in pieces, or an endless request line."""
     async with serving(PATIENT) as server:
         answer = await say(server, *parts)
@@ -196,21 +201,21 @@ async def test_an_oversized_head_ends_in_431(parts):
         b"\0" * 1_000,
     ],
 )
-async def test_what_is_no_http_ends_in_400(request_bytes):
+async def test_what_is_no_http_ends_in_400(request_bytes: bytes) -> None:
     """Bad lengths, smuggling, chunk garbage, TLS and HTTP/2 on a plain port, proxy requests."""
     async with serving(PATIENT) as server:
         assert (await say(server, request_bytes)).startswith(b"HTTP/1.1 400 ")
         await normal_request(server)
 
 
-async def test_a_body_that_is_nearly_all_framing_is_refused():
+async def test_a_body_that_is_nearly_all_framing_is_refused() -> None:
     """Chunk extensions and trailers are held by the parser, so they are bounded too."""
     async with serving(PATIENT) as server:
         chunk = b"1;" + b"e" * 10_000 + b"\r\na\r\n"
         assert b"nearly all framing" in await say(server, HEAD + b"transfer-encoding: chunked\r\n\r\n", *[chunk] * 20)
 
 
-async def test_one_byte_chunks_are_honest_and_taken():
+async def test_one_byte_chunks_are_honest_and_taken() -> None:
     """The most that an honest sender spends on framing."""
     async with serving(PATIENT) as server:
         chunks = b"1\r\na\r\n" * 30_000 + b"0\r\n\r\n"
@@ -218,7 +223,7 @@ async def test_one_byte_chunks_are_honest_and_taken():
         assert answer.endswith(b"a" * 30_000)
 
 
-async def test_trailers_do_not_become_headers():
+async def test_trailers_do_not_become_headers() -> None:
     """A trailer comes after the request was judged: `Authorization` in one must not count."""
     async with serving(PATIENT) as server:
         request = (
@@ -230,7 +235,7 @@ async def test_trailers_do_not_become_headers():
 
 
 @pytest.mark.parametrize("part", [b"P", HEAD, HEAD + b"content-length: 10\r\n\r\nabc"])
-async def test_a_half_closed_unfinished_request_ends_in_400(part):
+async def test_a_half_closed_unfinished_request_ends_in_400(part: bytes) -> None:
     """Nothing more can come, so it is over at once."""
     async with serving(PATIENT) as server:
         answer = await say(server, part, eof=True)
@@ -238,13 +243,13 @@ async def test_a_half_closed_unfinished_request_ends_in_400(part):
         assert b"http_truncated" in answer
 
 
-async def test_a_half_closed_finished_request_is_answered():
+async def test_a_half_closed_finished_request_is_answered() -> None:
     """A client may close its sending side and wait."""
     async with serving(PATIENT) as server:
         assert (await say(server, HEAD + b"content-length: 2\r\n\r\nhi", eof=True)).endswith(b"hi")
 
 
-async def test_an_offered_upgrade_does_not_cost_the_body():
+async def test_an_offered_upgrade_does_not_cost_the_body() -> None:
     """Java's HTTP client offers h2c on its first request; an empty body acknowledged would be data lost."""
     async with serving(PATIENT) as server:
         offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
@@ -257,7 +262,7 @@ async def test_an_offered_upgrade_does_not_cost_the_body():
             assert b"\r\n\r\nhello" in answer
 
 
-async def test_an_early_refusal_reaches_a_sender_that_is_still_sending():
+async def test_an_early_refusal_reaches_a_sender_that_is_still_sending() -> None:
     """413 comes before the body was read, alone, and the rest is dropped rather than reset."""
     async with serving(QUICK) as server:
         answer = await say(server, HEAD + b"content-length: 5000000\r\n\r\n", bytes(300_000))
@@ -265,7 +270,7 @@ async def test_an_early_refusal_reaches_a_sender_that_is_still_sending():
         assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_client_that_does_not_read_its_answer_is_cut():
+async def test_a_client_that_does_not_read_its_answer_is_cut() -> None:
     """Its unsent answer does not stay in memory."""
     async with serving(QUICK) as server:
         reader, writer = await asyncio.open_connection(*server.address, limit=1_000)
@@ -275,7 +280,7 @@ async def test_a_client_that_does_not_read_its_answer_is_cut():
         writer.close()
 
 
-async def test_pipelined_garbage_does_not_overtake_the_answer():
+async def test_pipelined_garbage_does_not_overtake_the_answer() -> None:
     """The good request before it is answered, and nothing else."""
     async with serving(PATIENT) as server:
         answer = await say(server, HEAD + b"content-length: 2\r\n\r\nhi" + b"\0\0garbage\r\n\r\n")

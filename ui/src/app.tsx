@@ -19,7 +19,7 @@ export function App() {
   const [overlay, setOverlay] = useState<Overlay>(null);
   useKeys(here, {
     help: () => setOverlay((each) => (each === "help" ? null : "help")),
-    escape: () => setOverlay(null),
+    escape: () => (overlay ? setOverlay(null) : here.params.has("span") && here.change({ span: null })),
   });
   useEffect(() => {
     const prompt = (): void => setOverlay("session");

@@ -21,7 +21,7 @@ export const KEYS: readonly [keys: string, does: string][] = [
 const GO: Readonly<Record<string, PageName>> = { s: "services", t: "traces", l: "logs", q: "sql" };
 const CHORD_MS = 1200; // long enough for two fingers, too short to surprise who pressed `g` and went away
 
-export function useKeys(here: Here, act: { help: () => void; escape: () => void }): void {
+export function useKeys(here: Here, act: { help: () => void; escape: () => unknown }): void {
   const latest = useRef({ here, act });
   latest.current = { here, act };
   useEffect(() => {
@@ -31,7 +31,8 @@ export function useKeys(here: Here, act: { help: () => void; escape: () => void 
       const target = event.target as HTMLElement;
       if (event.key === "Escape") {
         if (isField(target)) target.blur();
-        return act.escape();
+        act.escape();
+        return;
       }
       if (isField(target) || event.ctrlKey || event.metaKey || event.altKey) return;
       const page = event.timeStamp < goUntil ? GO[event.key] : undefined;

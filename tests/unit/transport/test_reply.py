@@ -4,11 +4,12 @@ import json
 
 import grpc
 import pytest
-from gnomon_server import errors
-from gnomon_server.transport.reply import grpc_reply, http_reply, otlp_http_reply
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gnomon_server import errors
+from gnomon_server.transport.reply import grpc_reply, http_reply, otlp_http_reply
 
 RETRYABLE_BY_OTLP = {429, 502, 503, 504}
 KINDS = [
@@ -27,7 +28,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("kind", "status", "code"), KINDS)
-def test_every_kind_has_its_numbers(kind, status, code):
+def test_every_kind_has_its_numbers(kind: type[errors.GnomonError], status: int, code: grpc.StatusCode) -> None:
     """One table for both protocols; OTLP senders retry exactly what passes by itself."""
     error = kind("reason", "what", "where", "hint")
     reply = http_reply(error)
@@ -38,12 +39,12 @@ def test_every_kind_has_its_numbers(kind, status, code):
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.01, "1"), (1, "1"), (1.2, "2"), (30, "30")])
-def test_retry_after_is_a_whole_number_of_seconds(seconds, header):
+def test_retry_after_is_a_whole_number_of_seconds(seconds: float, header: str) -> None:
     """Rounded up, and never zero: "now" is what we were too busy for."""
     assert http_reply(errors.Overloaded("a", "b", retry_after_s=seconds)).headers["retry-after"] == header
 
 
-def test_a_challenge_names_both_schemes():
+def test_a_challenge_names_both_schemes() -> None:
     """401 without WWW-Authenticate is not HTTP."""
     assert http_reply(errors.Unauthenticated("a", "b")).headers["www-authenticate"] == (
         'Bearer realm="gnomon", Basic realm="gnomon"'
@@ -54,7 +55,7 @@ def test_a_challenge_names_both_schemes():
     what=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300),
     seconds=st.floats(min_value=0, max_value=1e6),
 )
-def test_the_status_details_are_what_google_reads(what, seconds):
+def test_the_status_details_are_what_google_reads(what: str, seconds: float) -> None:
     """The hand-written google.rpc.Status parses with Google's own classes."""
     reply = grpc_reply(errors.Unavailable("store_away", what, retry_after_s=seconds))
     [(name, value)] = reply.metadata
@@ -66,12 +67,12 @@ def test_the_status_details_are_what_google_reads(what, seconds):
     assert retry_info.retry_delay.ToNanoseconds() == int(seconds * 1e9)
 
 
-def test_what_never_passes_carries_no_retry_info():
+def test_what_never_passes_carries_no_retry_info() -> None:
     """Senders must not try the same bytes again."""
     assert grpc_reply(errors.TooLarge("a", "b")).metadata == ()
 
 
-def test_otlp_answers_in_the_senders_own_media_type():
+def test_otlp_answers_in_the_senders_own_media_type() -> None:
     """A protobuf sender gets a binary Status, a JSON sender a JSON one."""
     error = errors.Overloaded("queue_full", "the queue is full", retry_after_s=3)
     binary = otlp_http_reply(error, "application/x-protobuf; charset=x")
@@ -82,7 +83,7 @@ def test_otlp_answers_in_the_senders_own_media_type():
     assert (binary.status, text.status) == (429, 429)
 
 
-def test_a_lone_surrogate_does_not_stop_the_answer():
+def test_a_lone_surrogate_does_not_stop_the_answer() -> None:
     """Names of files and headers may hold what UTF-8 cannot."""
     error = errors.InvalidInput("a", "name \udc80")
     assert json.loads(http_reply(error).body)["error"]["what"] == "name \udc80"

@@ -4,6 +4,7 @@ import pathlib
 import ssl
 
 import pytest
+
 from gnomon_server.errors import InvalidInput
 from gnomon_server.transport.tls import TlsSettings, server_context
 
@@ -11,14 +12,14 @@ CASES = pathlib.Path(__file__).parents[2] / "cases" / "tls"
 CERT, KEY = CASES / "cert.pem", CASES / "key.pem"
 
 
-def test_a_context_starts_at_tls_1_2():
+def test_a_context_starts_at_tls_1_2() -> None:
     """Without a client authority nobody is asked for a certificate."""
     context = server_context(TlsSettings(cert=CERT, key=KEY))
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_NONE
 
 
-def test_a_client_authority_demands_certificates():
+def test_a_client_authority_demands_certificates() -> None:
     """Mutual TLS."""
     assert server_context(TlsSettings(cert=CERT, key=KEY, client_ca=CERT)).verify_mode is ssl.CERT_REQUIRED
 
@@ -34,7 +35,7 @@ def test_a_client_authority_demands_certificates():
         ("tls.client_ca", {"client_ca": KEY}),
     ],
 )
-def test_an_unusable_file_is_named_by_its_setting(key, files):
+def test_an_unusable_file_is_named_by_its_setting(key: str, files: dict[str, pathlib.Path]) -> None:
     """The letter says which of the three settings to mend."""
     with pytest.raises(InvalidInput) as refusal:
         server_context(TlsSettings(**{"cert": CERT, "key": KEY, **files}))

@@ -15,6 +15,8 @@ export const RANGES = { "5m": 300, "15m": 900, "1h": 3600, "6h": 21600, "24h": 8
 export type RangeName = keyof typeof RANGES;
 export const DEFAULT_RANGE: RangeName = "15m";
 
+const LAST_S = 8.64e12; // what a Date can hold
+
 /** Seconds since the epoch. Live windows end now and move on; a window with `from` and `to` stands still. */
 export interface Window {
   range: RangeName;
@@ -40,10 +42,10 @@ function decode(segment: string): string | null {
 
 export function parseWindow(params: URLSearchParams): Window {
   const asked = params.get("range") ?? "";
-  const range = asked in RANGES ? (asked as RangeName) : DEFAULT_RANGE;
+  const range = Object.hasOwn(RANGES, asked) ? (asked as RangeName) : DEFAULT_RANGE;
   const from_s = Number(params.get("from") || NaN);
   const to_s = Number(params.get("to") || NaN);
-  return { range, fixed: to_s > from_s ? { from_s, to_s } : null };
+  return { range, fixed: 0 <= from_s && from_s < to_s && to_s <= LAST_S ? { from_s, to_s } : null };
 }
 
 /** The bounds of a window, in seconds; a live one ends now. */

@@ -25,6 +25,8 @@ export interface Node {
 
 export interface Tree {
   roots: Node[];
+  /** The one the trace is named after: the earliest that is no orphan, if there is one. */
+  root: Node | null;
   /** Depth first, in the order of the rows. */
   nodes: Node[];
   start_ns: bigint;
@@ -54,6 +56,7 @@ export function buildTree(spans: readonly Span[]): Tree {
   measure(nodes);
   return {
     roots,
+    root: roots.find((each) => !each.orphan) ?? roots[0] ?? null,
     nodes,
     start_ns: start,
     duration_ns: all.reduce((most, each) => Math.max(most, each.offset_ns + each.duration_ns), 0),

@@ -82,10 +82,10 @@ function Rows({ table: { columns, rows } }: { table: Table }) {
   return (
     <div class="sheet">
       <table class="result">
-        <thead><tr>{columns.map((each) => <th key={each.name}>{each.name}<small>{each.type}</small></th>)}</tr></thead>
+        <thead><tr>{columns.map((each) => <th key={each.name} class={/Int|Float|Decimal/.test(each.type) ? "num" : ""}>{each.name}<small>{each.type}</small></th>)}</tr></thead>
         <tbody>
           {rows.slice(0, MOST_ROWS).map((row, i) => (
-            <tr key={i}>{row.map((value, j) => <td key={j} class={typeof value === "number" ? "num" : ""}>{value === null ? <em>null</em> : text(value)}</td>)}</tr>
+            <tr key={i}>{row.map((value, j) => <td key={j} class={typeof value === "number" || typeof value === "bigint" ? "num" : ""}>{value === null ? <em>null</em> : text(value)}</td>)}</tr>
           ))}
         </tbody>
       </table>

@@ -11,8 +11,9 @@ import { ServiceName } from "./service-name";
 /** Newest first. A row stays open while new ones come in above it. */
 export function LogList({ logs, mark = "", bare = false }: { logs: readonly LogRecord[]; mark?: string; bare?: boolean }) {
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
-  const toggle = (key: string): void => {
-    if (window.getSelection()?.toString()) return; // selecting text is not a click
+  const toggle = (event: MouseEvent, key: string): void => {
+    const selecting = window.getSelection()?.toString();
+    if (selecting || (event.target as Element).closest("a")) return;
     const next = new Set(open);
     if (!next.delete(key)) next.add(key);
     setOpen(next);
@@ -21,7 +22,7 @@ export function LogList({ logs, mark = "", bare = false }: { logs: readonly LogR
     <ol class={`logs ${bare ? "bare" : ""}`}>
       {keyed(logs).map(([key, log]) => (
         <li key={key} class={`s-${log.severity}`}>
-          <div class="line" onClick={() => toggle(key)}>
+          <div class="line" onClick={(event) => toggle(event, key)}>
             <button class="caret" aria-expanded={open.has(key)} aria-label="Details"><Icon name="caret" /></button>
             <time title={`${day(log.time)} ${log.time}`}>{clock(log.time)}</time>
             <span class="severity">{log.severity}</span>
@@ -39,17 +40,12 @@ export function LogList({ logs, mark = "", bare = false }: { logs: readonly LogR
 function TraceLink({ log }: { log: LogRecord }) {
   const here = useHere();
   return (
-    <a class="to-trace" href={link("traces", log.trace_id, here.params, { span: log.span_id })} title="Its trace" onClick={stop}>
+    <a class="to-trace" href={link("traces", log.trace_id, here.params, { span: log.span_id })} title="Its trace">
       <Icon name="traces" />
       <span>{log.trace_id.slice(0, 7)}</span>
     </a>
   );
 }
-
-const stop = (event: Event): void => {
-  // The row must not open; the document's listener still has to follow the link.
-  event.stopImmediatePropagation();
-};
 
 function Details({ log }: { log: LogRecord }) {
   return (

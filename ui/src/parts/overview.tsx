@@ -1,19 +1,18 @@
 /** The whole trace in one strip: where the time goes before one scrolls. */
 import { useEffect, useRef } from "preact/hooks";
+import { palette } from "../model/colour";
 import type { Tree } from "../model/tree";
 import { useWidth } from "./size";
 
 const HEIGHT = 44;
-const FEW = 12; // from here on there is nothing a look at the rows does not give
 
-export function Overview({ tree, colours }: { tree: Tree; colours: ReadonlyMap<string, number> }) {
+export function Overview({ tree }: { tree: Tree }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [ref, width] = useWidth<HTMLDivElement>();
   useEffect(() => {
     const context = canvas.current?.getContext("2d");
-    if (context && width) draw(context, width, tree, colours);
-  }, [tree, colours, width]);
-  if (tree.nodes.length < FEW) return null;
+    if (context && width) draw(context, width, tree);
+  }, [tree, width]);
   return (
     <div class="overview">
       <div class="left" />
@@ -23,13 +22,13 @@ export function Overview({ tree, colours }: { tree: Tree; colours: ReadonlyMap<s
 }
 
 /** A canvas: 10,000 bars are 10,000 rectangles, not elements. */
-function draw(context: CanvasRenderingContext2D, width: number, tree: Tree, colours: ReadonlyMap<string, number>): void {
+function draw(context: CanvasRenderingContext2D, width: number, tree: Tree): void {
   const scale = window.devicePixelRatio || 1;
   Object.assign(context.canvas, { width: width * scale, height: HEIGHT * scale });
   Object.assign(context.canvas.style, { width: `${width}px`, height: `${HEIGHT}px` });
   context.scale(scale, scale);
   const style = getComputedStyle(context.canvas);
-  const paint = new Map([...colours].map(([service, colour]) => [service, style.getPropertyValue(`--series-${colour}`)]));
+  const paint = new Map(tree.services.map((each) => [each, style.getPropertyValue(`--series-${palette.of(each)}`)]));
   const bad = style.getPropertyValue("--bad");
   const line = Math.min(4, (HEIGHT - 4) / tree.nodes.length);
   const total = Math.max(1, tree.duration_ns);

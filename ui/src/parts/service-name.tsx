@@ -1,10 +1,10 @@
-import { colourOf } from "../model/colour";
+import { palette } from "../model/colour";
 
 /** A service's name behind its dot of colour. */
-export function ServiceName({ name, colour }: { name: string; colour?: number | undefined }) {
+export function ServiceName({ name }: { name: string }) {
   return (
     <span class="service">
-      <i class={`chip c${colour ?? colourOf(name)}`} />
+      <i class={`chip c${palette.of(name)}`} />
       {name || <em>unnamed</em>}
     </span>
   );

@@ -13,24 +13,23 @@ import { ServiceName } from "./service-name";
 
 interface Props {
   node: Node;
-  colour: number;
   critical: readonly Piece[];
   total_ns: number;
   logs: readonly LogRecord[];
   onClose: () => void;
 }
 
-export function SpanPanel({ node, colour, critical, total_ns, logs, onClose }: Props) {
+export function SpanPanel({ node, critical, total_ns, logs, onClose }: Props) {
   const { span } = node;
   const here = useHere();
   const waited = critical.reduce((sum, each) => sum + each.to_ns - each.from_ns, 0);
   return (
     <aside class="panel" aria-label="Span">
       <header>
-        <h2>{span.name}</h2>
+        <h2>{span.name || "(no name)"}</h2>
         <button class="icon" onClick={onClose} title="Close (Esc)"><Icon name="close" /></button>
         <p class="facts">
-          <a href={link("services", span.service, here.params)}><ServiceName name={span.service} colour={colour} /></a>
+          <a href={link("services", span.service, here.params)}><ServiceName name={span.service} /></a>
           <span class="tag">{span.kind}</span>
           {span.status !== "unset" && <span class={`tag ${span.status === "error" ? "bad" : "good"}`}>{span.status}</span>}
         </p>

@@ -1,6 +1,7 @@
 /** A trace as a waterfall. Only the rows in sight are in the document: 10,000 spans scroll like ten. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { duration, parseNs } from "../model/format";
+import { palette } from "../model/colour";
 import type { Piece } from "../model/critical";
 import { ticks } from "../model/series";
 import { type Node, type Tree, visible } from "../model/tree";
@@ -11,11 +12,11 @@ import { useWidth } from "./size";
 
 const ROW = 26; // px; style/waterfall.css says the same
 const MOST_HEIGHT = 0.68; // of the window: the logs below stay in sight
+const FEW = 12; // spans; below that the rows are their own overview
 const SPARE = 12; // rows above and below what shows, so that a fast scroll finds them drawn
 
 interface Props {
   tree: Tree;
-  colours: ReadonlyMap<string, number>;
   critical: ReadonlyMap<Node, Piece[]>;
   logs: readonly LogRecord[];
   selected: Node | null;
@@ -49,13 +50,12 @@ export function Waterfall(props: Props) {
     else if (event.key === "ArrowUp") props.onSelect(rows[Math.max(0, at - 1)]!.span.span_id);
     else if (event.key === "ArrowLeft" && selected) toggle(selected, true);
     else if (event.key === "ArrowRight" && selected) toggle(selected, false);
-    else if (event.key === "Escape" && selected) props.onSelect(null);
     else return;
     event.preventDefault();
   };
   return (
     <section class="waterfall" aria-label="Spans">
-      <Overview tree={tree} colours={props.colours} />
+      {tree.nodes.length >= FEW && <Overview tree={tree} />}
       <div class="ruler">
         <div class="left">
           <button onClick={() => setCollapsed(new Set())}>Expand</button>
@@ -65,7 +65,7 @@ export function Waterfall(props: Props) {
         </div>
         <div class="axis">
           {marks.map((each) => (
-            <span key={each} style={{ left: `${(each / total) * 100}%` }}>{duration(each)}</span>
+            <span key={each} class={each > total * 0.9 ? "last" : ""} style={{ left: `${(each / total) * 100}%` }}>{duration(each)}</span>
           ))}
         </div>
       </div>
@@ -73,7 +73,7 @@ export function Waterfall(props: Props) {
         style={{ height: `${height}px` }}>
         <div style={{ height: `${rows.length * ROW}px` }}>
           {shown.map((node, i) => (
-            <Row key={node.key} node={node} top={(first + i) * ROW} marks={marks} total={total} colour={props.colours.get(node.span.service)!}
+            <Row key={node.key} node={node} top={(first + i) * ROW} marks={marks} total={total}
               critical={props.critical.get(node) ?? []} logged={logged.get(node.span.span_id) ?? []} open={!collapsed.has(node.key)}
               selected={node === selected} onToggle={() => toggle(node)}
               onSelect={() => props.onSelect(node === selected ? null : node.span.span_id)} />
@@ -94,7 +94,6 @@ interface RowProps {
   top: number;
   total: number;
   marks: readonly number[];
-  colour: number;
   critical: readonly Piece[];
   logged: readonly number[];
   open: boolean;
@@ -103,7 +102,7 @@ interface RowProps {
   onSelect: () => void;
 }
 
-function Row({ node, top, total, marks, colour, critical, logged, open, selected, onToggle, onSelect }: RowProps) {
+function Row({ node, top, total, marks, critical, logged, open, selected, onToggle, onSelect }: RowProps) {
   const { span } = node;
   const at = (ns: number): string => `${(Math.max(0, Math.min(total, ns)) / total) * 100}%`;
   const [left, right] = [node.offset_ns / total, (node.offset_ns + node.duration_ns) / total];
@@ -112,7 +111,7 @@ function Row({ node, top, total, marks, colour, critical, logged, open, selected
   const side = right < 0.86 ? "after" : left > 0.14 ? "before" : "inside";
   const start = parseNs(span.start) ?? 0n;
   return (
-    <div class={`row c${colour} ${selected ? "selected" : ""} ${failed ? "bad" : ""}`} style={{ top: `${top}px` }} role="treeitem"
+    <div class={`row c${palette.of(span.service)} ${selected ? "selected" : ""} ${failed ? "bad" : ""}`} style={{ top: `${top}px` }} role="treeitem"
       aria-level={node.depth + 1} aria-selected={selected} aria-expanded={node.children.length ? open : undefined} onClick={onSelect}>
       <div class="left" style={{ paddingLeft: `${8 + Math.min(node.depth, 24) * 14}px` }}>
         {node.children.length > 0 ? (
@@ -121,7 +120,7 @@ function Row({ node, top, total, marks, colour, critical, logged, open, selected
           </button>
         ) : <i class="leaf" />}
         <i class="chip" />
-        <span class="names" title={`${span.service}: ${span.name}`}><b>{span.name}</b> <small>{span.service}</small></span>
+        <span class="names" title={`${span.service}: ${span.name}`}><b>{span.name || "(no name)"}</b> <small>{span.service}</small></span>
         {!open && <small class="folded">+{node.descendants}</small>}
         {node.orphan && <small class="note" title={`Its parent ${span.parent_id} is not here: not arrived yet, sampled away, or in a ring`}>orphan</small>}
         {node.skewed && <small class="note" title="Starts before its parent: their clocks disagree">clock</small>}

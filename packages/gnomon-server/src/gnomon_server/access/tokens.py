@@ -31,7 +31,8 @@ ALL_SCOPES = frozenset(Scope)
 class TokenSettings(BaseModel):
     """One token as configured."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A mistyped token is still a secret: it must not appear in the complaint about it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(min_length=1, max_length=100)
     """Who that is, for logs and audit: `checkout-team`."""

@@ -35,6 +35,11 @@ class _StartError(Exception):
         self.reason = reason
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _StartError("arguments", message)
+
+
 def main() -> None:
     """Run the engine until it is told to stop."""
     try:
@@ -63,7 +68,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m gnomon_server.engine", description=__doc__, exit_on_error=False)
+    parser = _Parser(prog="python -m gnomon_server.engine", description=__doc__)
     defaults = Limits()
     parser.add_argument("--data", type=Path, required=True, help="the data directory; one engine owns it")
     parser.add_argument("--socket", type=Path, help="Unix socket to serve on (mode 0600)")
@@ -75,10 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--max-body", type=int, metavar="BYTES", default=defaults.body_bytes, help="largest body")
     parser.add_argument("--grace", type=float, metavar="S", default=defaults.grace_s, help="for statements at a stop")
     parser.add_argument("--die-with-parent", action="store_true", help="stop when the parent or standard input ends")
-    try:
-        arguments = parser.parse_args()
-    except argparse.ArgumentError as error:
-        raise _StartError("arguments", str(error)) from None
+    arguments = parser.parse_args()
     if arguments.socket is None and arguments.tcp is None:
         raise _StartError("arguments", "--socket or --tcp is needed")
     if set("?&") & set(str(arguments.data)):

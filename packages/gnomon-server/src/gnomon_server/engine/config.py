@@ -60,7 +60,9 @@ class Limits:
     query_bytes: int = 16 * MIB
     """The text of a statement (not its data)."""
     idle_s: float = 3600.0
-    """A connection that sends nothing, or takes nothing, for so long is closed."""
+    """A connection without a request for so long is closed."""
+    stall_s: float = 120.0
+    """A client that stops in the middle of sending its request or taking its answer for so long is dropped."""
     grace_s: float = 10.0
     """How long running statements may finish at a stop before they are killed."""
 

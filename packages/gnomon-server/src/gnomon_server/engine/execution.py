@@ -2,12 +2,14 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 
 from . import statement
+from .bodies import Spool
 from .config import Limits
 from .protocol import (
     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
@@ -18,7 +20,6 @@ from .protocol import (
     Statistics,
 )
 from .session import ID_SETTING, Connection, Database
-from .spool import Spool
 
 # A kill can arrive before the library has registered the statement, so it is repeated.
 _KILL_INTERVAL_S = 0.2
@@ -46,7 +47,8 @@ class Crew:
 
     def __init__(self, database: Database, limits: Limits) -> None:
         self._database = database
-        self._places = threading.BoundedSemaphore(limits.concurrent_queries + limits.queued_queries)
+        self._size = limits.concurrent_queries + limits.queued_queries
+        self._places = threading.BoundedSemaphore(self._size)
         self._workers = ThreadPoolExecutor(limits.concurrent_queries, thread_name_prefix="query")
         self._control = ThreadPoolExecutor(1, thread_name_prefix="control")
         self._lock = threading.Lock()
@@ -127,10 +129,15 @@ class Crew:
             with suppress(EngineError):
                 self._database.kill()
             wait(left, timeout=_KILL_INTERVAL_S)
-        if not left:
-            self._workers.shutdown()
-            self._control.shutdown()
-        return not left
+        if left:
+            return False
+        self._workers.shutdown()
+        self._control.shutdown()
+        # Every place is free again when every answer is sent; a client that takes none is not waited for.
+        deadline = time.monotonic() + kill_s
+        for _ in range(self._size):
+            self._places.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        return True
 
 
 class Admission:

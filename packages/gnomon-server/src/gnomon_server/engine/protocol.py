@@ -62,7 +62,7 @@ QUERY_IS_TOO_LARGE = (162, "QUERY_IS_TOO_LARGE")
 INTO_OUTFILE_NOT_ALLOWED = (445, "INTO_OUTFILE_NOT_ALLOWED")
 TOO_MANY_SIMULTANEOUS_QUERIES = (202, "TOO_MANY_SIMULTANEOUS_QUERIES")
 QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING = (216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING")
-QUERY_WAS_CANCELLED = (394, "QUERY_WAS_CANCELLED")
+NOT_ENOUGH_SPACE = (243, "NOT_ENOUGH_SPACE")
 
 _CODE_PREFIX = re.compile(r"(?:Code: (\d+)\. DB::Exception: )+")
 _NAME_SUFFIX = re.compile(r"(?:\s*\(version [^)]*\)\.?|\s*\([A-Z][A-Z0-9_]+\)\.?)+\s*$")
@@ -125,15 +125,19 @@ def read_parameters(pairs: Iterable[tuple[str, str]], headers: Mapping[str, str]
     for name, value in given.items():
         if name.startswith("param_"):
             values[name.removeprefix("param_")] = value
+            _check_text(name, value)
         elif name in _REFUSED_PARAMETERS:
             if value not in ("", "0"):
                 raise EngineError(NOT_IMPLEMENTED, f"Parameter '{name}' is not supported: use HTTP's Content-Encoding")
         elif name not in _INTERFACE_PARAMETERS:
             if not _SETTING_NAME.fullmatch(name):
                 raise EngineError(UNKNOWN_SETTING, f"Unknown setting '{name}'")
+            _check_text(name, value)
             settings[name] = value
     if read_only and settings.get("readonly", "0") == "0":
         settings["readonly"] = "2"
+    for name in ("database", "query_id"):
+        _check_text(name, given.get(name, ""))
     return Parameters(
         query=given.get("query"),
         database=given.get("database") or headers.get("X-ClickHouse-Database"),
@@ -143,6 +147,14 @@ def read_parameters(pairs: Iterable[tuple[str, str]], headers: Mapping[str, str]
         values=values,
         settings=settings,
     )
+
+
+def _check_text(name: str, value: str) -> None:
+    """The library takes text; other bytes can be written as escapes, as in ClickHouse's TSV (``\\xff``)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise EngineError(BAD_ARGUMENTS, f"The value of '{name}' is not UTF-8") from None
 
 
 def content_type(output_format: str) -> str:

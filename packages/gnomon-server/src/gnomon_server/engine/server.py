@@ -11,7 +11,6 @@ import socketserver
 import sys
 import threading
 import uuid
-import zlib
 from collections.abc import Iterator, Mapping
 from email.parser import BytesParser
 from http import HTTPStatus
@@ -21,16 +20,14 @@ from typing import Any, NoReturn, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from . import execution, protocol, statement
+from .bodies import IDENTITY, Piece, Spool, decoded, library_compression
 from .config import Layout, Limits
 from .protocol import EngineError, Parameters
 from .session import Database
-from .spool import Spool
 
 _CHUNK_BYTES = 1 << 18
 # A result up to this is sent whole, with its statistics and with the right status when it fails half-way.
 _HELD_BYTES = 1 << 16
-# HTTP's names to the library's, which decodes a body of data itself.
-_COMPRESSIONS = {"gzip": "gzip", "deflate": "deflate", "br": "br", "zstd": "zstd", "lz4": "lz4", "snappy": "snappy"}
 _MAX_CHUNK_HEAD = 1024
 
 
@@ -83,6 +80,7 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, *, read_only: bool) -> None:
         self._query_id = str(uuid.uuid4())
         self._body_left = True
+        self.connection.settimeout(self.service.limits.stall_s)
         path = urlsplit(self.path)
         try:
             if path.path in ("/ping", "/replicas_status"):
@@ -93,13 +91,14 @@ class Handler(BaseHTTPRequestHandler):
                 text = f"There is no handle {path.path}\n\nUse / for queries and /ping for health checks.\n"
                 self._reply(HTTPStatus.NOT_FOUND, text.encode(), {"Content-Type": "text/plain; charset=UTF-8"})
             else:
-                with self.service.crew.admit():
-                    self._run(path.query, read_only=read_only)
+                self._run(path.query, read_only=read_only)
             self.wfile.flush()
         except EngineError as error:
             self._reply_error(error)
         except (_ClientGoneError, ConnectionError, TimeoutError):
             self.close_connection = True
+        finally:
+            self.connection.settimeout(self.service.limits.idle_s)
 
     # The request
 
@@ -115,40 +114,38 @@ class Handler(BaseHTTPRequestHandler):
         text = b"" if parameters.query is None else parameters.query.encode("utf-8", "surrogateescape")
         pieces = iter(()) if form is not None else self._body()
         if insert := statement.read_insert(text):
-            self._run_insert(insert, text[insert.data_start :], pieces, parameters)
+            self._run_insert(
+                insert, text[insert.data_start :], pieces, parameters, library_compression(self._encoding())
+            )
             return
         if not text.strip():
+            # A statement in the body is encoded with it, so its data is decoded here too.
+            pieces = decoded(pieces, self._encoding(), self.service.limits.body_bytes)
             text, insert = self._read_text(pieces)
             if insert:
-                self._run_insert(insert, text[insert.data_start :], pieces, parameters, decoded=True)
+                self._run_insert(insert, text[insert.data_start :], pieces, parameters, None)
                 return
         elif any(bytes(piece).strip() for piece in pieces):
             hint = "A body beside the parameter 'query' is read as the data of INSERT ... FORMAT only"
             raise EngineError(protocol.NOT_IMPLEMENTED, hint)
         self._run_query(text, parameters)
 
-    def _read_text(self, pieces: Iterator[bytes | memoryview]) -> tuple[bytes, statement.InsertWithData | None]:
+    def _read_text(self, pieces: Iterator[Piece]) -> tuple[bytes, statement.InsertWithData | None]:
         """Read a statement from the body, stopping where the data of an INSERT begins."""
-        decode = self._text_decoder()
         text = b""
         for piece in pieces:
-            text += decode(bytes(piece))
-            if decode is bytes and (insert := statement.read_insert(text)):
+            text += piece
+            insert = statement.read_insert(text)
+            # What ends with the piece may go on in the next one: the name of the format, say.
+            if insert and insert.data_start < len(text):
                 return text, insert
             if len(text) > self.service.limits.query_bytes:
                 limit = self.service.limits.query_bytes
                 raise EngineError(protocol.QUERY_IS_TOO_LARGE, f"Query is too large: the limit is {limit} bytes")
         return text, statement.read_insert(text)
 
-    def _text_decoder(self) -> Any:
-        encoding = self.headers.get("Content-Encoding", "identity")
-        if encoding == "identity":
-            return bytes
-        if encoding not in ("gzip", "deflate"):
-            raise EngineError(protocol.NOT_IMPLEMENTED, f"A statement cannot be sent with Content-Encoding {encoding}")
-        decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        limit = self.service.limits.query_bytes + 1
-        return lambda piece: _inflate(decoder, piece, limit)
+    def _encoding(self) -> str:
+        return str(self.headers.get("Content-Encoding", IDENTITY)).lower()
 
     def _form(self) -> list[tuple[str, str]] | None:
         """Fields of a multipart form, which carry what is too long for a URL; None when the body is no form."""
@@ -174,7 +171,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # The body
 
-    def _body(self) -> Iterator[bytes | memoryview]:
+    def _body(self) -> Iterator[Piece]:
         """The body's pieces, each good until the next is asked for; chunked or of a declared length."""
         left = self.service.limits.body_bytes
         if self.headers.get("Transfer-Encoding", "identity").lower() == "chunked":
@@ -232,25 +229,18 @@ class Handler(BaseHTTPRequestHandler):
         self,
         insert: statement.InsertWithData,
         inline: bytes,
-        pieces: Iterator[bytes | memoryview],
+        pieces: Iterator[Piece],
         parameters: Parameters,
-        *,
-        decoded: bool = False,
+        compression: str | None,
     ) -> None:
-        compression = None if decoded else self._compression()
-        with self.service.spool(self.service.limits.body_memory_bytes) as body:
-            body.fill([inline] if inline else [])
+        # Admitted before its data is read: bodies in memory are as many as places.
+        with self.service.crew.admit(), self.service.spool(self.service.limits.body_memory_bytes) as body:
+            body.fill([inline])
             body.fill(pieces)
-            job = execution.insert_job(insert, body, compression if body.size_bytes > len(inline) else None, parameters)
+            if body.size_bytes == len(inline):
+                compression = None
+            job = execution.insert_job(insert, body, compression, parameters)
             self._finish(self.service.crew.start(job, parameters, self._query_id), "TabSeparated", parameters)
-
-    def _compression(self) -> str | None:
-        encoding = self.headers.get("Content-Encoding", "identity")
-        if encoding == "identity":
-            return None
-        if encoding not in _COMPRESSIONS:
-            raise EngineError(protocol.NOT_IMPLEMENTED, f"Unknown Content-Encoding {encoding}")
-        return _COMPRESSIONS[encoding]
 
     def _run_query(self, text: bytes, parameters: Parameters) -> None:
         if not text.strip():
@@ -262,7 +252,8 @@ class Handler(BaseHTTPRequestHandler):
             self._reply_whole(outcome.body, outcome, self._head(output_format, parameters))
             return
         job = execution.query_job(text, clause, parameters)
-        self._finish(self.service.crew.start(job, parameters, self._query_id), output_format, parameters)
+        with self.service.crew.admit():
+            self._finish(self.service.crew.start(job, parameters, self._query_id), output_format, parameters)
 
     def _finish(self, running: execution.Execution, output_format: str, parameters: Parameters) -> None:
         """Move the result to the client. Whatever goes wrong here, the statement ends before this returns."""
@@ -281,6 +272,8 @@ class Handler(BaseHTTPRequestHandler):
             close(running.output)
             self.service.crew.abandon(running)
         self._reply_whole(bytes(held) or outcome.body, outcome, head)
+        # While the place is still taken: a stop waits for it.
+        self.wfile.flush()
 
     def _output(self, running: execution.Execution) -> Iterator[bytes]:
         """What the statement writes, until its end; raises _ClientGoneError when the client leaves before."""
@@ -325,6 +318,7 @@ class Handler(BaseHTTPRequestHandler):
             self._reply(HTTPStatus.OK, None, {**head, **size})
             for piece in whole.pieces(_CHUNK_BYTES):
                 self.wfile.write(piece)
+            self.wfile.flush()
 
     def _stream(
         self, held: bytearray, pieces: Iterator[bytes], running: execution.Execution, head: Mapping[str, str]
@@ -344,6 +338,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self.wfile.write(b"0\r\n\r\n")
+            self.wfile.flush()
 
     def _chunk(self, piece: bytes | bytearray) -> None:
         self.wfile.write(b"%x\r\n" % len(piece))
@@ -363,7 +358,7 @@ class Handler(BaseHTTPRequestHandler):
         """Send the head, and the body when it is here. An unread request body ends the connection."""
         self.send_response(status)
         for name, value in headers.items():
-            self.send_header(name, value.translate(_ONE_LINE))
+            self.send_header(name, _header_text(value))
         if body is not None:
             self.send_header("Content-Length", str(len(body)))
         if self._body_left and (self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers):
@@ -375,15 +370,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-# A header value comes from the client (query id, format); it must not start another header.
-_ONE_LINE = {ord("\r"): " ", ord("\n"): " "}
-
-
-def _inflate(decoder: Any, piece: bytes, limit: int) -> bytes:
-    try:
-        return cast("bytes", decoder.decompress(piece, limit))
-    except zlib.error as error:
-        raise EngineError(protocol.BAD_ARGUMENTS, f"The body is not what Content-Encoding says: {error}") from None
+def _header_text(value: str) -> str:
+    """What a client gave (query id, format) as one line of what a header can hold."""
+    return value.encode("latin-1", "backslashreplace").decode("latin-1").replace("\r", " ").replace("\n", " ")
 
 
 class _Serving(socketserver.ThreadingMixIn):
@@ -391,7 +380,7 @@ class _Serving(socketserver.ThreadingMixIn):
 
     daemon_threads = True
     block_on_close = False
-    request_queue_size = 128
+    request_queue_size = 1024
     service: Service
 
     def bound(self, service: Service) -> None:

@@ -95,7 +95,10 @@ class Database:
     @contextmanager
     def session(self, settings: Mapping[str, str], database: str | None, query_id: str) -> Iterator[Connection]:
         """A fresh connection with these settings, closed at the end."""
-        raw = self._connect(self._address)
+        try:
+            raw = self._connect(self._address)
+        except RuntimeError as error:
+            raise EngineError.from_library(str(error)) from None
         try:
             connection = Connection(raw)
             if database:

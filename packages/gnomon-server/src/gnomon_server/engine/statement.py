@@ -18,10 +18,11 @@ _TOKEN = re.compile(
     rb"|'(?:[^'\\]|\\.|'')*'"
     rb'|(?P<quoted>"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)'
     rb"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
-    rb"|(?P<word>[A-Za-z_]\w*)|(?P<mark>[()\[\]{};])",
+    rb"|(?P<word>[A-Za-z_]\w*)|(?P<mark>[()\[\]{};])|(?P<unclosed>/\*|['\"`])",
     re.DOTALL,
 )
 _DATA_START = re.compile(rb"[ \t\f]*\r?\n?")
+_DOT = re.compile(rb"\s*\.")
 _QUERY_ID = re.compile(rb"query_id", re.IGNORECASE)
 
 
@@ -41,6 +42,9 @@ def _words(text: bytes) -> Iterator[_Word]:
             yield _Word(match.group().upper(), match.start(), match.end(), depth)
         elif match.group("quoted"):
             yield _Word(b"``", match.start(), match.end(), depth)
+        elif match.group("unclosed"):
+            # Nothing after it is a word; the library says what is wrong, or the rest is still to come.
+            return
         elif mark := match.group("mark"):
             if mark in b"([{":
                 depth += 1
@@ -76,7 +80,7 @@ def read_insert(text: bytes) -> InsertWithData | None:
     for word in words:
         if name_expected:
             # The table may be called anything, `values` too; a database before it ends with a dot.
-            name_expected = word.text in (b"INTO", b"TABLE", b"FUNCTION") or text[word.end : word.end + 1] == b"."
+            name_expected = word.text in (b"INTO", b"TABLE", b"FUNCTION") or _DOT.match(text, word.end) is not None
         elif word.text in (b"SELECT", b"WITH") or (word.depth == 0 and word.text in (b"INFILE", b"WATCH", b";")):
             return None
         elif word.depth:

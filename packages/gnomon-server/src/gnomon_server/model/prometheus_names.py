@@ -1,6 +1,6 @@
 """OpenTelemetry metric names and attributes as Prometheus series, by `UnderscoreEscapingWithSuffixes`.
 
-Source: Prometheus 3 `otlptranslator` and
+Source: Prometheus 3 `otlptranslator` (metric_namer.go, unit_namer.go, label_namer.go) and
 https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/.
 """
 
@@ -9,57 +9,69 @@ from functools import lru_cache
 
 import numpy as np
 
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9:]+")
+_NAME_TOKENS = re.compile(r"[a-zA-Z0-9:]+")
+_NOT_IN_UNITS = re.compile(r"[^a-zA-Z0-9:]+")
 _NOT_IN_LABELS = re.compile(r"[^a-zA-Z0-9_]")
-_UNDERSCORES = re.compile(r"_+")
-_ANNOTATION = re.compile(r"\{[^}]*\}")
 
 _UNITS = {
     "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds", "us": "microseconds",
     "ns": "nanoseconds", "By": "bytes", "KiBy": "kibibytes", "MiBy": "mebibytes", "GiBy": "gibibytes",
     "TiBy": "tibibytes", "KBy": "kilobytes", "MBy": "megabytes", "GBy": "gigabytes", "TBy": "terabytes",
-    "B": "bytes", "KB": "kilobytes", "MB": "megabytes", "GB": "gigabytes", "TB": "terabytes", "m": "meters",
-    "V": "volts", "A": "amperes", "J": "joules", "W": "watts", "g": "grams", "Cel": "celsius", "Hz": "hertz",
-    "1": "", "%": "percent",
+    "m": "meters", "V": "volts", "A": "amperes", "J": "joules", "W": "watts", "g": "grams", "Cel": "celsius",
+    "Hz": "hertz", "1": "", "%": "percent",
 }  # fmt: skip
 _PER = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 
 
 @lru_cache(maxsize=100_000)
 def metric_name(name: str, unit: str, *, counter: bool, gauge: bool) -> str:
-    """`http.server.duration` in `s` -> `http_server_duration_seconds`; counters end in `_total`."""
-    parts = [part for part in _NOT_IN_NAMES.split(name) if part]
-    for suffix in _unit_suffixes(unit):
-        if suffix not in parts:
-            parts.append(suffix)
+    """`http.server.duration` in `s` -> `http_server_duration_seconds`; counters end in `_total`.
+
+    Empty when the name has no letter, digit or colon to build on: such a metric cannot be named.
+    """
+    tokens = _NAME_TOKENS.findall(name)
+    tokens += [suffix for suffix in _unit_suffixes(unit) if suffix not in tokens]
     if counter:
-        parts = [part for part in parts if part != "total"] + ["total"]
-    if gauge and unit == "1" and "ratio" not in parts:
-        parts.append("ratio")
-    result = "_".join(parts)
+        tokens = [token for token in tokens if token != "total"] + ["total"]  # noqa: S105 - a word of a metric's name
+    if gauge and unit == "1":
+        tokens = [token for token in tokens if token != "ratio"] + ["ratio"]  # noqa: S105 - likewise
+    result = "_".join(tokens)
     return f"_{result}" if result[:1].isdigit() else result
 
 
 def _unit_suffixes(unit: str) -> list[str]:
-    main, _, per = _ANNOTATION.sub("", unit).partition("/")
+    """What the unit adds to a name, in order: the unit itself, then `per_` what it is divided by."""
+    main, _, per = unit.partition("/")
     suffixes = []
-    main, per = main.strip(), per.strip()
-    if main:
-        suffixes.append(_clean(_UNITS.get(main, main)))
-    if per:
-        suffixes.append("per_" + _clean(_PER.get(per, per)))
-    return [suffix for suffix in suffixes if suffix]
+    if named := _clean(_named(main, _UNITS)):
+        suffixes.append(named)
+    if (named := _clean("per_" + _named(per, _PER)).removesuffix("_")) != "per":
+        suffixes = [suffix.removesuffix("_") for suffix in suffixes]
+        suffixes.append(named)
+    return suffixes
+
+
+def _named(unit: str, names: dict[str, str]) -> str:
+    """A unit in words; an annotation (`{requests}`) is none."""
+    unit = unit.strip()
+    return "" if "{" in unit or "}" in unit else names.get(unit, unit)
 
 
 def _clean(unit: str) -> str:
-    return _UNDERSCORES.sub("_", _NOT_IN_LABELS.sub("_", unit)).strip("_")
+    return _NOT_IN_UNITS.sub("_", unit).removeprefix("_")
 
 
 @lru_cache(maxsize=100_000)
 def label_name(key: str) -> str:
-    """`http.route` -> `http_route`; a key that begins with a digit gets `key_` before it."""
+    """`http.route` -> `http_route`; a key that would begin with a digit or one underscore gets `key` before it.
+
+    Prometheus refuses a series with a key of which nothing is left (empty, or no ASCII letter or digit in it); here
+    such a key becomes `key_` and the underscores, so that the sample stays.
+    """
     cleaned = _NOT_IN_LABELS.sub("_", key)
-    if cleaned[:1].isdigit():
+    if cleaned == key and cleaned.startswith("__"):
+        return cleaned
+    if cleaned[:1].isdigit() or not cleaned.strip("_"):
         return f"key_{cleaned}"
     if cleaned.startswith("_") and not cleaned.startswith("__"):
         return f"key{cleaned}"

@@ -6,6 +6,7 @@ labels, so that the series of one metric lie together in the store without a met
 
 from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 import xxhash
 
@@ -41,3 +42,9 @@ def series_id(metric: str, labels: Mapping[str, str]) -> int:
     """The id of a series; `labels` need not be sorted, must not hold `__name__`."""
     canonical = "\0".join([metric, *(f"{key}\0{labels[key]}" for key in sorted(labels))])
     return (xxhash.xxh3_64_intdigest(metric.encode()) >> 48 << 48) | (xxhash.xxh3_64_intdigest(canonical.encode()) & _LOW_48)
+
+
+def meta_key(row: Mapping[str, Any]) -> int:
+    """The identity of a row of `metric_meta`: all that it says."""
+    said = [row[name] for name in ("metric", "type", "unit", "help", "temporality", "monotonic")]
+    return xxhash.xxh3_64_intdigest(repr([*said, sorted(dict(row["s"]).items())]).encode())

@@ -3,6 +3,7 @@
 A connection is always in one phase, and each phase but the application's own has a clock:
 
     IDLE --first byte--> HEAD --headers complete--> BODY --body complete--> ANSWER --answer sent--> IDLE
+    any of them --refused--> OVER
 
 uvicorn by itself only times IDLE, and only after a first request (docs/decisions/0003-http-server.md has the figures).
 """
@@ -25,6 +26,9 @@ from gnomon_server.transport.reply import HttpReply, http_reply
 # A chunked body spends bytes on chunk sizes, extensions and trailers, and the parser keeps an unfinished trailer
 # whole. One-byte chunks, the honest extreme, spend 5 bytes on each.
 _FRAMING_BYTES_PER_BODY_BYTE = 8
+# After a refusal the sender's bytes are dropped for so long: closing while it still sends resets the connection, and
+# it would see that in place of the answer. A round trip to the other side of the world and back is 0.4 s.
+_LINGER_S = 2.0
 
 
 class Phase(enum.Enum):
@@ -34,6 +38,7 @@ class Phase(enum.Enum):
     HEAD = "head"
     BODY = "body"
     ANSWER = "answer"
+    OVER = "over"
 
 
 class Connections(ServerState):
@@ -41,7 +46,7 @@ class Connections(ServerState):
 
     def __init__(self) -> None:
         super().__init__()
-        # In the order in which they began to wait; IDLE and HEAD only, that is, all that may be closed for a newcomer.
+        # In the order in which they began to wait; IDLE, HEAD and OVER only: all that may be closed for a newcomer.
         self.waiting: dict[Connection, None] = {}
         self.emptied = asyncio.Event()
 
@@ -90,10 +95,12 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and stop when head or chunk framing outgrow their limits."""
         phase, cycle = self._phase, self.cycle
+        if phase is Phase.OVER:
+            return
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            if not self.transport.is_closing():
+            if self._phase is not Phase.OVER:
                 self._refuse(InvalidInput("http_malformed", f"this is not HTTP/1.1: {error}"))
             return
         # A read that brought the end of one message and the start of the next counts for neither: it is bounded itself.
@@ -206,7 +213,7 @@ class Connection(HttpToolsProtocol):
         self._phase_bytes = self._body_bytes = 0
         self._stop(self._clock)
         self._clock = None
-        if phase in {Phase.IDLE, Phase.HEAD}:
+        if phase in {Phase.IDLE, Phase.HEAD, Phase.OVER}:
             self._all.waiting[self] = None
         else:
             self._all.waiting.pop(self, None)
@@ -217,6 +224,8 @@ class Connection(HttpToolsProtocol):
             self._clock = self.loop.call_later(limits.header_deadline_s, self._head_late)
         elif phase is Phase.BODY:
             self._clock = self.loop.call_later(min(limits.body_grace_s, limits.body_deadline_s), self._body_late)
+        elif phase is Phase.OVER:
+            self._clock = self.loop.call_later(_LINGER_S, self.cut)
 
     # -- clocks
 
@@ -266,9 +275,10 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, error: GnomonError, status: HTTPStatus | None = None) -> None:
         """Answer `error` and close. While an earlier request is still being answered, that answer is the last."""
         cycle: RequestResponseCycle | None = self.cycle
-        self._all.waiting.pop(self, None)
         if cycle is not None and not cycle.response_complete:
             if self._phase is not Phase.BODY:
+                self._all.waiting.pop(self, None)
+                self._stop(self._clock)
                 cycle.keep_alive = False
                 self.pipeline.clear()
                 self.flow.pause_reading()
@@ -279,8 +289,12 @@ class Connection(HttpToolsProtocol):
                 self.cut()
                 return
         self.transport.write(_last_words(http_reply(error, status)))
-        self.transport.close()
-        self._linger()
+        self._enter(Phase.OVER)
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:  # TLS: there is no half-closed connection to linger on
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, _Leaving(self, app))  # type: ignore[arg-type]  # uvicorn's ASGI types are its own
@@ -309,7 +323,12 @@ class _Leaving:
             body_ended = body_ended or not message.get("more_body", False)
             return message
 
-        await self._app(scope, receive_or_left, send)
+        try:
+            await self._app(scope, receive_or_left, send)
+        except asyncio.CancelledError:
+            if not self._connection.transport.is_closing():
+                raise
+            # Cut at the end of the drain: nobody is left to tell, and uvicorn would log it as a fault.
 
 
 def _without_upgrade(method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:

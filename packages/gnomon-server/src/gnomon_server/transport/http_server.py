@@ -97,11 +97,11 @@ class HttpServer:
         self._server = None
 
     async def _cut(self) -> None:
-        for task in self._connections.tasks:
-            task.cancel()
         for connection in list(self._connections.connections):
             connection.transport.abort()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # `connection_lost`: the applications that listen for it end by themselves
+        for task in self._connections.tasks:
+            task.cancel()
 
     async def _keep_date(self) -> None:
         """The `Date` header, made once a second for all answers."""

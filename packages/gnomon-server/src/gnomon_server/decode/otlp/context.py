@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gnomon_server.decode.otlp.interning import AttributeLimits, AttributeTable
+from gnomon_server.decode.otlp.attributes import AttributeLimits, AttributeTable
 from gnomon_server.decode.otlp.metric import Metrics
 from gnomon_server.decode.otlp.resources import Known
 

@@ -1,31 +1,31 @@
 """ExportLogsServiceRequest -> rows of `logs` and `resources`.
 
 Source: opentelemetry-proto, logs/v1/logs.proto. A record without a time takes its observed time, and without either the
-time of arrival, as the logs data model prescribes. A malformed trace or span id is left out and counted; the record stays.
+time of arrival, as the logs data model prescribes. A malformed trace or span id is left out and counted; the record
+stays.
 """
 
 import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
+from gnomon_server.decode.otlp.columns import as_text, binary, enums, id_column, ids, nanoseconds, texts
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.records import (
-    attribute_columns,
+    Origins,
+    alter,
+    batch_of,
     check_times,
-    id_column,
-    ids,
+    kept,
     resources_used,
-    text_column,
-    times,
-    timestamp_column,
+    scopes_of,
     undecodable_is_invalid,
-    walk,
 )
+from gnomon_server.decode.otlp.scan import Pieces, Scanned, scan
 from gnomon_server.model.batch import Batch, Rejections
 from gnomon_server.model.tables import LOGS
 
-_HIGHEST_SEVERITY = 24
-_SHORT = 130  # tag, one byte of length, and a text below 128 bytes
+_LARGEST_SEVERITY = 24
 
 
 def decode_logs(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -> Batch:
@@ -35,87 +35,98 @@ def decode_logs(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -
 
 
 def _decode(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -> Batch:
-    context.attributes.begin()
     rejections = Rejections()
-    records, origins = walk(wire.LogsRequest.FromString(body), context)
-    if not records:
-        return Batch(tenant, {}, 0, 0, rejections)
-    at, observed = times([record.time for record in records]), times([record.observed for record in records])
+    origins, raws = Origins(), []
+    request = wire.parse("LogsRequest", body)
+    for resource, scope, scoped in scopes_of(request, "resource_logs", "scope_logs", context):
+        origins.add(resource, scope, len(scoped.log_records))
+        raws.extend(scoped.log_records)
+    if not raws:
+        return batch_of(tenant, 0, {}, rejections)
+    records = scan("LogRecord", raws)
+    at, observed = records.words("time_unix_nano"), records.words("observed_time_unix_nano")
     observed = np.where(observed == 0, np.uint64(now_ns), observed)
     at = np.where(at == 0, observed, at)
     keep = check_times(at, "log time", context, rejections)
-    at, observed = np.where(keep, at, 0), np.minimum(observed, np.uint64(context.latest_ns))
-    severity = np.array([record.severity for record in records], np.int64)
-    bodies, is_json = _bodies([record.body for record in records], context.body_limit_bytes, rejections)
-    rows = pa.RecordBatch.from_arrays(
+    resources = resources_used(origins, at, keep, tenant, context, rejections)
+    times = np.where(keep, at, 0), np.minimum(observed, np.uint64(context.latest_ns))
+    rows = kept(_rows(records, origins, times, context, rejections), keep)
+    return batch_of(tenant, rows.num_rows, {"resources": resources, "logs": rows}, rejections)
+
+
+def _rows(
+    records: Scanned,
+    origins: Origins,
+    times: tuple[np.ndarray, np.ndarray],
+    context: DecodeContext,
+    rejections: Rejections,
+) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
         [
-            timestamp_column(at),
-            timestamp_column(observed),
-            origins.service(),
-            pa.array(np.where((severity >= 0) & (severity <= _HIGHEST_SEVERITY), severity, 0).astype(np.uint8)),
-            text_column([record.severity_text for record in records]),
-            text_column([record.event for record in records]),
-            bodies,
-            is_json,
-            _ids([record.trace_id for record in records], 16, rejections),
-            _ids([record.span_id for record in records], 8, rejections),
-            pa.array([record.flags for record in records], pa.uint32()),
-            pa.array(origins.column(lambda resource: resource.rid, np.uint64)),
-            origins.scope(),
-            *attribute_columns(records, context, rejections),
-            pa.array([record.dropped for record in records], pa.uint32()),
+            *map(nanoseconds, times),
+            origins.services(),
+            enums(records.varints("severity_number"), _LARGEST_SEVERITY),
+            texts(records.pieces("severity_text")),
+            texts(records.pieces("event_name")),
+            *_bodies(records.pieces("body"), context.body_limit_bytes, rejections),
+            _ids(records.pieces("trace_id"), 16, rejections),
+            _ids(records.pieces("span_id"), 8, rejections),
+            pa.array(records.halves("flags")),
+            origins.rids(),
+            origins.scope_texts(),
+            *context.attributes.columns(*records.repeated("attributes"), rejections),
+            pa.array(records.varints("dropped_attributes_count").astype(np.uint32)),
         ],
         schema=LOGS,
     )
-    resources = resources_used(origins, at, tenant, context, rejections)
-    if not keep.all():
-        rows = rows.filter(pa.array(keep))
-    tables = {name: table for name, table in (("resources", resources), ("logs", rows)) if table.num_rows}
-    return Batch(tenant, tables, rows.num_rows, sum(table.nbytes for table in tables.values()), rejections)
 
 
-def _ids(raws: list[bytes], width: int, rejections: Rejections) -> pa.Array:
-    none = bytes(width)
-    matrix, right = ids([raw or none for raw in raws], width)
-    wrong = int(len(right) - right.sum())
-    if wrong:
-        rejections.alter("invalid_trace_context", "a trace id is 16 bytes, a span id 8; left out", wrong)
+def _ids(pieces: Pieces, width: int, rejections: Rejections) -> pa.Array:
+    matrix, right = ids(pieces, width)
+    alter(rejections, ~right, "invalid_trace_context", "a trace id is 16 bytes, a span id 8; left out")
     return id_column(matrix)
 
 
-def _bodies(raws: list[bytes], limit: int, rejections: Rejections) -> tuple[pa.Array, pa.Array]:
+def _bodies(pieces: Pieces, limit: int, rejections: Rejections) -> list[pa.Array]:
     """Columns body and body_json: text as it is, anything else as JSON text (values.py)."""
-    fast, texts = _short_texts(raws)
-    if fast.all():
-        return texts, pa.array(np.zeros(len(raws), np.bool_))
-    column = texts.to_pylist()
-    is_json = np.zeros(len(raws), np.bool_)
-    for position in np.flatnonzero(~fast).tolist():
-        column[position], is_json[position], cut = _body(raws[position], limit)
-        if cut:
-            rejections.alter("body_cut", f"bodies over {limit} bytes are cut")
-    return pa.array(column, pa.string()), pa.array(is_json)
+    inner, is_text = _texts_in(pieces, limit)
+    column = binary(inner)
+    is_json = np.zeros(len(is_text), np.bool_)
+    if not is_text.all():
+        stored = column.to_pylist()
+        others = np.flatnonzero(~is_text)
+        raws = Pieces(pieces.body, pieces.data, pieces.starts[others], pieces.lengths[others]).raws()
+        for position, raw in zip(others.tolist(), raws, strict=True):
+            text, is_json[position], cut = _body(raw, limit)
+            stored[position] = text.encode()
+            if cut:
+                rejections.alter("body_cut", f"bodies over {limit} bytes are cut")
+        column = pa.array(stored, pa.binary())
+    return [as_text(column), pa.array(is_json)]
 
 
-def _short_texts(raws: list[bytes]) -> tuple[np.ndarray, pa.Array]:
-    """Bodies that are short texts (0A length text): which are, and their texts (null elsewhere)."""
-    fast = np.fromiter((raw[:1] == b"\n" and len(raw) < _SHORT and len(raw) == raw[1] + 2 for raw in raws), np.bool_, len(raws))
-    texts = pa.array([raw[2:] if is_fast else None for raw, is_fast in zip(raws, fast.tolist(), strict=True)], pa.binary())
-    try:
-        return fast, texts.cast(pa.string())
-    except pa.ArrowInvalid:  # some text is not UTF-8: all of them take the slow, mending way
-        return np.zeros(len(raws), np.bool_), pa.nulls(len(raws), pa.string())
+def _texts_in(pieces: Pieces, limit: int) -> tuple[Pieces, np.ndarray]:
+    """Bodies that are a text below 16 KiB (0A length text): the texts, empty elsewhere, and bool[n], which they are."""
+    data, starts = pieces.data, pieces.starts
+    first, second = data.take(starts + 1).astype(np.int64), data.take(starts + 2).astype(np.int64)
+    long = first >= 0x80  # noqa: PLR2004 - the length goes on in a second byte
+    lengths = np.where(long, (first & 0x7F) | (second << 7), first)
+    begins = starts + 2 + long
+    ends_there = (data.take(starts) == 0x0A) & (begins + lengths == pieces.ends)  # noqa: PLR2004 - the tag, see above
+    is_text = ends_there & ~(long & (second >= 0x80)) & (lengths <= limit)  # noqa: PLR2004
+    is_text |= pieces.lengths == 0
+    plain = is_text & (pieces.lengths > 0)
+    return Pieces(pieces.body, data, np.where(plain, begins, starts), np.where(plain, lengths, 0)), is_text
 
 
 def _body(raw: bytes, limit: int) -> tuple[str, bool, bool]:
     """The text of a body, whether it is JSON, whether it was cut."""
-    value = wire.AnyValue.FromString(raw)
-    which = value.WhichOneof("which")
-    if which is None:
-        return "", False, False
-    if which == "string":
-        return values.text(value.string[:limit]), False, len(value.string) > limit
-    stored = values.to_json(values.plain(value))
-    if len(stored) > limit:
-        return values.to_json({"$cut": stored[:limit]}), True, True
-    return stored, True, False
+    value = wire.parse("AnyValue", raw)
+    match value.WhichOneof("which"):
+        case None:
+            return "", False, False
+        case "string_value":
+            return values.text(value.string_value[:limit]), False, len(value.string_value) > limit
+        case _:
+            stored, cut = values.to_json_within(values.plain(value), limit)
+            return stored, True, cut

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import xxhash
 
 from gnomon_server.decode.otlp import values, wire
 from gnomon_server.decode.otlp.context import MAX_NS, NS_PER_DAY, DecodeContext
@@ -22,7 +21,7 @@ from gnomon_server.decode.otlp.records import undecodable_is_invalid
 from gnomon_server.decode.otlp.resources import Resource, resource_rows
 from gnomon_server.model.batch import Batch, Rejections
 from gnomon_server.model.prometheus_names import bucket_bound
-from gnomon_server.model.series import STALE_BITS, Kind
+from gnomon_server.model.series import STALE_BITS, Kind, meta_key
 from gnomon_server.model.tables import EXEMPLARS, METRIC_META, MS, NATIVE_HISTOGRAMS, SAMPLES, SERIES
 
 _NO_RECORDED_VALUE = 1
@@ -423,27 +422,22 @@ class _Request:
 
     def _meta(self) -> pa.RecordBatch:
         metrics = list(self.metrics.values())
-        keys = [
-            xxhash.xxh3_64_intdigest(repr((m.base, m.type, m.unit, m.help, m.temporality, m.monotonic, m.metadata)).encode())
-            for m in metrics
+        rows = [
+            {
+                "metric": metric.base,
+                "type": metric.type,
+                "unit": metric.unit,
+                "help": metric.help,
+                "temporality": metric.temporality,
+                "monotonic": metric.monotonic,
+                "s": metric.metadata,
+            }
+            for metric in self.metrics.values()
         ]
-        newest = max(int(group.at.max()) for group in self.groups) // NS_PER_DAY
-        unseen = self.context.seen.unseen(
-            self.tenant, "meta", np.array(keys, np.uint64), np.full(len(keys), newest, np.int32)
-        )
-        new = list(itertools.compress(metrics, unseen.tolist()))
-        return pa.RecordBatch.from_arrays(
-            [
-                pa.array([metric.base for metric in new], pa.string()),
-                pa.array([metric.type for metric in new], pa.string()),
-                pa.array([metric.unit for metric in new], pa.string()),
-                pa.array([metric.help for metric in new], pa.string()),
-                pa.array([metric.temporality for metric in new], pa.uint8()),
-                pa.array([metric.monotonic for metric in new], pa.bool_()),
-                map_of_texts([metric.metadata for metric in new]),
-            ],
-            schema=METRIC_META,
-        )
+        keys = np.array([meta_key(row) for row in rows], np.uint64)
+        unseen = self.context.seen.unseen(self.tenant, "meta", keys, np.zeros(len(keys), np.int32))
+        new = [{**row, "s": list(row["s"].items())} for row in itertools.compress(rows, unseen.tolist())]
+        return pa.RecordBatch.from_pylist(new, schema=METRIC_META)
 
     def _resources(self) -> pa.RecordBatch:
         day = max(int(group.at.max()) for group in self.groups) // NS_PER_DAY

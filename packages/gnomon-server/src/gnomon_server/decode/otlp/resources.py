@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import xxhash
 
 from gnomon_server.decode.otlp import values, wire
-from gnomon_server.decode.otlp.interning import AttributeTable
+from gnomon_server.decode.otlp.attributes import AttributeTable
 from gnomon_server.model.batch import Rejections
 from gnomon_server.model.tables import RESOURCES
 
@@ -53,9 +52,9 @@ class Known:
 
 
 def _decode_resource(raw: bytes) -> Resource:
-    message = wire.Resource.FromString(raw)
+    message = wire.parse("Resource", raw)
     raws = tuple(message.attributes)
-    attributes = values.attributes([wire.KeyValue.FromString(pair) for pair in raws])
+    attributes = values.attributes([wire.parse("KeyValue", pair) for pair in raws])
     canonical = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
     service = attributes.get("service.name")
     return Resource(
@@ -67,31 +66,27 @@ def _decode_resource(raw: bytes) -> Resource:
 
 
 def _decode_scope(raw: bytes, schema_url: bytes) -> str:
-    message = wire.Scope.FromString(raw)
+    message = wire.parse("InstrumentationScope", raw)
     scope = {
         "name": values.text(message.name),
         "version": values.text(message.version),
         "schema_url": values.text(schema_url),
-        "attributes": values.attributes([wire.KeyValue.FromString(pair) for pair in message.attributes]),
+        "attributes": values.attributes([wire.parse("KeyValue", pair) for pair in message.attributes]),
     }
     given = {key: value for key, value in scope.items() if value}
     return values.to_json(given) if given else ""
 
 
 def resource_rows(
-    used: list[tuple[Resource, np.ndarray]], table: AttributeTable, rejections: Rejections
+    used: list[tuple[Resource, int]], table: AttributeTable, rejections: Rejections
 ) -> pa.RecordBatch:
-    """Rows of `resources`: one for each resource and day (days since 1970, int32) that its records touch."""
-    pairs = {(resource.rid, day): resource for resource, days in used for day in days.tolist()}
-    resources = list(pairs.values())
-    numbers = table.intern([raw for resource in resources for raw in resource.raws])
-    counts = np.array([len(resource.raws) for resource in resources], np.int64)
+    """Rows of `resources`, one for each resource and day (since 1970)."""
     return pa.RecordBatch.from_arrays(
         [
-            pa.array([day for _, day in pairs], pa.int32()).cast(pa.date32()),
-            pa.array([rid for rid, _ in pairs], pa.uint64()),
-            pa.array([resource.service for resource in resources], pa.string()),
-            *table.columns(numbers, counts, rejections),
+            pa.array([day for _, day in used], pa.int32()).cast(pa.date32()),
+            pa.array([resource.rid for resource, _ in used], pa.uint64()),
+            pa.array([resource.service for resource, _ in used], pa.string()),
+            *table.of_raws([resource.raws for resource, _ in used], rejections),
         ],
         schema=RESOURCES,
     )

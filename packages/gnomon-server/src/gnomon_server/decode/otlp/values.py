@@ -11,10 +11,6 @@ from typing import Any
 
 import orjson
 
-# Deeper values are hostile or broken; upb itself stops at 100 levels of messages (two for each level of value).
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
-
-
 def text(raw: bytes) -> str:
     """UTF-8 as text; an invalid sequence becomes U+FFFD, so that it costs a character and not the record."""
     return raw.decode("utf-8", "replace")
@@ -24,18 +20,18 @@ def plain(value: Any) -> Any:
     """AnyValue message -> what JSON can say (see the module's words)."""
     which = value.WhichOneof("which")
     match which:
-        case "string":
-            return text(value.string)
-        case "bool" | "int":
+        case "string_value":
+            return text(value.string_value)
+        case "bool_value" | "int_value":
             return getattr(value, which)
-        case "double":
-            return value.double if math.isfinite(value.double) else {"$double": _name_of(value.double)}
-        case "array":
-            return [plain(item) for item in value.array.values]
-        case "kvlist":
-            return mapping(value.kvlist.values)
-        case "bytes":
-            return {"$bytes": base64.b64encode(value.bytes).decode()}
+        case "double_value":
+            return _number(value.double_value)
+        case "array_value":
+            return [plain(item) for item in value.array_value.values]
+        case "kvlist_value":
+            return mapping(value.kvlist_value.values)
+        case "bytes_value":
+            return {"$bytes": base64.b64encode(value.bytes_value).decode()}
         case _:
             return None
 
@@ -54,11 +50,21 @@ def attributes(pairs: Any) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> str:
-    """The stored text of a plain value. Integers beyond 64 bits cannot occur: the wire has none."""
-    return orjson.dumps(value, option=_OPTIONS).decode()
+    """The stored text of a plain value."""
+    return orjson.dumps(value).decode()
 
 
-def _name_of(number: float) -> str:
+def to_json_within(value: Any, limit_bytes: int) -> tuple[str, bool]:
+    """The stored text, and whether it was cut: then `{"$cut": ...}` holds the first `limit_bytes` bytes of it."""
+    stored = orjson.dumps(value)
+    if len(stored) <= limit_bytes:
+        return stored.decode(), False
+    return to_json({"$cut": text(stored[:limit_bytes])}), True
+
+
+def _number(number: float) -> Any:
+    if math.isfinite(number):
+        return number
     if math.isnan(number):
-        return "NaN"
-    return "Infinity" if number > 0 else "-Infinity"
+        return {"$double": "NaN"}
+    return {"$double": "Infinity" if number > 0 else "-Infinity"}

@@ -4,7 +4,8 @@
 -- $settings differ between the embedded engine, one ClickHouse server and a cluster; $by_day is the partition.
 -- `tenant` leads every sort key; `ret` is the row's retention in days (0: for ever) and leads every partition, so that
 -- expiry is DROP PARTITION. PRIMARY KEY leaves out `ts` on purpose: if it stood there, `ts >= x` would bind to it and the
--- hour bucket would prune nothing.
+-- hour bucket would prune nothing. `trace_hex` is what the views show, so that the index serves who asks for a trace by
+-- its hexadecimal name; an `if(...)` in it would be rewritten by the optimizer and miss the index, replaceOne is not.
 
 CREATE TABLE IF NOT EXISTS tenants $on_cluster (
     tenant UInt32,
@@ -148,7 +149,8 @@ CREATE TABLE IF NOT EXISTS spans $on_cluster (
     ln_span Array(FixedString(8)) CODEC(ZSTD(1)),
     ln_j Array(String) CODEC(ZSTD(1)),
     items Array(String) ALIAS arrayMap(x -> concat(x.1, '=', x.2), s::Array(Tuple(String, String))),
-    INDEX ix_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    trace_hex String ALIAS lower(hex(trace_id)),
+    INDEX ix_trace trace_hex TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX ix_items items TYPE text(tokenizer = 'array', posting_list_codec = 'bitpacking'),
     INDEX ix_dur dur TYPE minmax
 ) ENGINE = ${replicated}MergeTree
@@ -208,7 +210,8 @@ CREATE TABLE IF NOT EXISTS logs $on_cluster (
     j Map(LowCardinality(String), String) CODEC(ZSTD(1)),
     dropped UInt32 CODEC(ZSTD(1)),
     items Array(String) ALIAS arrayMap(x -> concat(x.1, '=', x.2), s::Array(Tuple(String, String))),
-    INDEX ix_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    trace_hex String ALIAS replaceOne(lower(hex(trace_id)), '00000000000000000000000000000000', ''),
+    INDEX ix_trace trace_hex TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX ix_items items TYPE text(tokenizer = 'array', posting_list_codec = 'bitpacking'),
     INDEX ix_body body TYPE text(tokenizer = 'splitByNonAlpha', preprocessor = lower(body), posting_list_codec = 'bitpacking')
 ) ENGINE = ${replicated}MergeTree

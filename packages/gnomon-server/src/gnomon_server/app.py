@@ -1,0 +1,310 @@
+"""The composition root: builds the parts bottom-up, names every background task, stops in reverse."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from gnomon_server import __version__, web
+from gnomon_server.access.authenticator import Authenticator
+from gnomon_server.access.bind import check_bind
+from gnomon_server.access.tokens import Scope, Tokens
+from gnomon_server.access.web import WebGuard
+from gnomon_server.api import health, native
+from gnomon_server.api import sql as sql_api
+from gnomon_server.config import Listen, Settings
+from gnomon_server.decode.otlp.context import DecodeContext
+from gnomon_server.decode.otlp.interning import AttributeLimits
+from gnomon_server.errors import GnomonError
+from gnomon_server.intake.own_telemetry import OwnTelemetry
+from gnomon_server.intake.writer import Intake
+from gnomon_server.query.explore import Explorer
+from gnomon_server.query.sql.door import SqlDoor
+from gnomon_server.receive.otlp import OtlpReceiver
+from gnomon_server.receive.otlp_grpc import OtlpGrpc
+from gnomon_server.receive.otlp_http import OtlpHttp
+from gnomon_server.selfmon.clock import Clock, SystemClock
+from gnomon_server.selfmon.events import Events
+from gnomon_server.selfmon.registry import Registry
+from gnomon_server.selfmon.spans import OwnSpans
+from gnomon_server.store.clickhouse import Address
+from gnomon_server.store.ddl import Deployment
+from gnomon_server.store.durable_store import DurableStore
+from gnomon_server.store.interface import QueryLimits, Store
+from gnomon_server.store.retention import Retention
+from gnomon_server.store.spool import SpooledStore
+from gnomon_server.store.supervisor import EngineSettings
+from gnomon_server.store.tenants import TenantNumbers
+from gnomon_server.transport.body import BodyBudget
+from gnomon_server.transport.http_server import HttpServer
+from gnomon_server.transport.reply import EXCEPTION_HANDLERS, response
+
+_RETENTION_EVERY_S = 60.0
+_PROBE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the server as `/status` and the start-up lines show it."""
+
+    name: str
+    state: str
+    detail: str
+
+
+class App:
+    """The server. `start` returns when it is ready; `stop` when everything acknowledged is stored."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.registry = Registry()
+        self.events = Events(self.registry, self.clock)
+        self.spans = OwnSpans()
+        self.parts: list[Part] = []
+        self.addresses: dict[str, tuple[str, int]] = {}
+        self._began = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stops: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._stored_own = asyncio.Event()
+        self._stopping = False
+
+    # -- start and stop -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Build and start every part; on failure stop what was started and raise GnomonError."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        settings = self.settings
+        tokens = Tokens.of(settings.access.tokens)
+        authenticator = Authenticator(tokens)
+        self._check_binds(tokens)
+
+        self.durable, self.store = self._make_store()
+        await self._begin("store", self.store.start(), self.store.stop)
+        self.tenants = TenantNumbers(self.store, settings.limits.tenants)
+        await self.tenants.load()
+
+        self.intake = Intake(
+            self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans
+        )
+        await self._begin("intake", self.intake.start(), self.intake.stop)
+        self.retention = Retention(
+            self.store, self.tenants, settings.retention, settings.disk, self.clock, self.events.tell, self.registry.count
+        )
+        self._measure()
+        self._run("retention", self._every(_RETENTION_EVERY_S, self._retain))
+        if settings.own_telemetry:
+            self._own = OwnTelemetry(__version__, f"{socket.gethostname()}:{os.getpid()}")
+            self._run("own-telemetry", self._every(settings.own_telemetry, self._store_own))
+
+        budget = BodyBudget(settings.limits.body)
+        self.registry.read("gnomon_bodies_in_flight_bytes", lambda: budget.used_bytes)
+        receiver = OtlpReceiver(
+            self.intake, self._decode_context, int(settings.limits.future * 1e9), self.clock, self.registry
+        )
+        self._stops.append(("receiver", _closing(receiver.close)))
+        otlp_http = OtlpHttp(receiver, authenticator, settings.limits.body, budget)
+        await self._listen_grpc(OtlpGrpc(receiver, authenticator, settings.limits.body, budget, settings.tls))
+        await self._listen_http("otlp-http", settings.otlp.http, otlp_http.routes())
+        await self._listen_http("http", settings.listen, [*otlp_http.routes(), *self._api(authenticator)])
+        if settings.own_telemetry:
+            await asyncio.wait_for(self._stored_own.wait(), 60)
+        self.events.tell("ready", f"{time.monotonic() - self._began:.1f} s after the start")
+
+    async def stop(self) -> None:
+        """Stop in the reverse order of starting: listeners drain, intake commits what waits, the store closes."""
+        if self._stops:
+            self.events.tell("stopping")
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._stops:
+            name, stop = self._stops.pop()
+            try:
+                await stop()
+            except Exception as error:  # noqa: BLE001  (the other parts must be stopped all the same)
+                self.events.tell("request_failed", f"stopping {name}: {error!r}")
+        self.events.tell("stopped")
+
+    async def _begin(self, name: str, starting: Awaitable[Any], stop: Callable[[], Awaitable[None]]) -> None:
+        began = time.monotonic()
+        self._stops.append((name, stop))
+        await starting
+        self.parts.append(Part(name, "up", f"{time.monotonic() - began:.2f} s"))
+
+    def _run(self, name: str, work: Any) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _make_store(self) -> tuple[DurableStore, Store]:
+        settings = self.settings
+        if not settings.store.url:
+            engine = EngineSettings(settings.data, settings.engine.memory)
+            durable = DurableStore(engine, on_event=self.events.tell)
+            return durable, durable
+        address = Address(settings.store.url, "", settings.store.user, settings.store.password.get_secret_value())
+        durable = DurableStore(
+            address=address, deployment=Deployment(settings.store.cluster, embedded=False), on_event=self.events.tell
+        )
+        return durable, SpooledStore(durable, settings.data / "spool", settings.store.spool)
+
+    def _decode_context(self) -> DecodeContext:
+        limits = self.settings.limits
+        return DecodeContext(
+            attribute_limits=AttributeLimits(limits.attributes_per_record, limits.attribute_key, limits.attribute_value),
+            body_limit_bytes=limits.log_body,
+            seen=self.intake.seen,
+        )
+
+    def _api(self, authenticator: Authenticator) -> list[BaseRoute]:
+        query = self.settings.query
+        limits = QueryLimits(query.deadline, query.memory, query.rows)
+        grant = partial(_reading_grant, authenticator)
+        return [
+            *health.routes(self.registry, self.not_ready_because),
+            *sql_api.routes(SqlDoor(self.store, self.tenants), grant, limits),
+            *native.routes(Explorer(self.store, self.tenants), grant, self.status, self.clock),
+            web.build(),
+        ]
+
+    # -- listeners ----------------------------------------------------------------------------------------------------
+
+    def _check_binds(self, tokens: Tokens) -> None:
+        settings = self.settings
+        for listen in (settings.listen, settings.otlp.grpc, settings.otlp.http):
+            warning = check_bind((listen.host, listen.port), tokens, tls=settings.tls is not None) if listen else None
+            if warning:
+                self.events.tell("insecure_bind", warning)
+
+    async def _listen_grpc(self, grpc_server: OtlpGrpc) -> None:
+        listen = self.settings.otlp.grpc
+        if not listen:
+            self.parts.append(Part("otlp-grpc", "off", ""))
+            return
+        self._stops.append(("otlp-grpc", grpc_server.stop))
+        port = await grpc_server.start(listen.host, listen.port)
+        self._listening("otlp-grpc", (listen.host, port))
+
+    async def _listen_http(self, name: str, listen: Listen, routes: list[BaseRoute]) -> None:
+        if not listen:
+            self.parts.append(Part(name, "off", ""))
+            return
+        app: ASGIApp = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)  # type: ignore[arg-type]
+        guarded = WebGuard(app, self.settings.access.web, response)
+        server = HttpServer(guarded, (listen.host, listen.port), self.settings.tls, self.settings.limits.http)
+        self._stops.append((name, server.stop))
+        await server.start()
+        self._listening(name, server.address)
+
+    def _listening(self, name: str, address: tuple[str, int]) -> None:
+        self.addresses[name] = address
+        self.parts.append(Part(name, "up", f"{address[0]}:{address[1]}"))
+        self.events.tell("listening", f"{name} {address[0]}:{address[1]}")
+
+    # -- watching -----------------------------------------------------------------------------------------------------
+
+    def not_ready_because(self) -> str:
+        """Empty while the server accepts and commits."""
+        if self._stopping:
+            return "stopping"
+        supervisor = self.durable.supervisor
+        if supervisor and not supervisor.pid:
+            return "the engine is being restarted"
+        if self.intake.last_error is not None:
+            return f"the last commit failed: {self.intake.last_error.code}"
+        if self.settings.own_telemetry and not self._stored_own.is_set():
+            return "nothing has been committed yet"
+        return ""
+
+    def status(self) -> Mapping[str, Any]:
+        """What `/api/gnomon/v1/status` says."""
+        total = partial(self.registry.total, "gnomon_received_records_total")
+        reason = self.not_ready_because()
+        return {
+            "version": __version__,
+            "engine": self.durable.supervisor.version if self.durable.supervisor else "",
+            "uptime_s": time.monotonic() - self._began,
+            "ready": not reason,
+            "reason": reason,
+            "parts": [{"name": part.name, "state": part.state, "detail": part.detail} for part in self.parts],
+            "ingest": {
+                "spans": int(total(signal="traces")),
+                "logs": int(total(signal="logs")),
+                "samples": int(total(signal="metrics")),
+                "rejected": int(self.registry.total("gnomon_refused_records_total")),
+            },
+            "disk": {"used_bytes": self._gauge("gnomon_disk_used_bytes"), "free_bytes": self._free_bytes()},
+        }
+
+    def _gauge(self, name: str) -> int:
+        return int(self.registry.total(name))
+
+    def _free_bytes(self) -> int:
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self.settings.data).free
+        return 0
+
+    def _measure(self) -> None:
+        self.registry.read("gnomon_intake_queued_bytes", lambda: self.intake.queued_bytes)
+        self.registry.read("gnomon_disk_free_bytes", self._free_bytes)
+        self.registry.read("gnomon_ready", lambda: float(not self.not_ready_because()))
+
+    async def _retain(self) -> None:
+        try:
+            await self.retention.run_once()
+            used, _ = await self.store.query(
+                "SELECT sum(bytes_on_disk) AS used FROM system.parts WHERE database = 'gnomon'"
+            )
+            self.registry.set("gnomon_disk_used_bytes", float(used["used"][0].as_py() or 0))
+        except GnomonError as error:
+            self.events.tell("retention_failed", error.what)
+
+    async def _store_own(self) -> None:
+        now_ns = self.clock.now_ns()
+        batches = (
+            self._own.metrics(self.registry, now_ns),
+            self._own.logs(self.events.take(), now_ns),
+            self._own.spans(self.spans.take(), now_ns),
+        )
+        try:
+            for batch in batches:
+                await self.intake.submit(batch)
+            self._stored_own.set()
+        except GnomonError as error:
+            self.events.tell("own_telemetry_lost", error.what)
+
+    async def _every(self, period_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await work()
+            await asyncio.sleep(period_s)
+
+
+def _reading_grant(authenticator: Authenticator, request: Any) -> Any:
+    grant = authenticator.authenticate(request.headers)
+    grant.require(Scope.READ)
+    return grant
+
+
+def _closing(close: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def stop() -> None:
+        close()
+
+    return stop

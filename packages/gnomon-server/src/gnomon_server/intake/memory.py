@@ -1,0 +1,128 @@
+"""What intake remembers of what is stored already: descriptive rows, the last point of each series, recent span ids.
+
+All of it is a shortcut in front of the store, never a truth of its own: what is forgotten costs a look-up or a row that the
+store merges away. So every memory may be emptied when it reaches its bound.
+"""
+
+import numpy as np
+
+from gnomon_server.intake.index import Index, mixed
+
+_NEVER = np.iinfo(np.int64).min
+
+
+class SeenRows:
+    """Which series, resources and metric descriptions the store has, by day (decode.otlp.context.Seen)."""
+
+    def __init__(self, max_rows: int = 8_000_000) -> None:
+        self._max_rows = max_rows
+        self._by_kind: dict[tuple[str, str], Index] = {}
+
+    def unseen(self, tenant: str, kind: str, ids: np.ndarray, days: np.ndarray) -> np.ndarray:
+        """bool[n]: True where the row must be sent."""
+        index = self._by_kind.get((tenant, kind))
+        if index is None:
+            return np.ones(len(ids), np.bool_)
+        return index.find(mixed(ids, days)) < 0
+
+    def add(self, tenant: str, kind: str, ids: np.ndarray, days: np.ndarray) -> None:
+        """The store has these rows now."""
+        if sum(map(len, self._by_kind.values())) > self._max_rows:
+            self._by_kind.clear()
+        index = self._by_kind.setdefault((tenant, kind), Index())
+        keys = np.unique(mixed(ids, days))
+        index.add(keys[index.find(keys) < 0])
+
+
+class LastPoints:
+    """Time and value of each series' newest stored sample.
+
+    A sample later than that is certainly new; for delta temporality the value is the running total.
+    """
+
+    def __init__(self, max_series: int = 4_000_000) -> None:
+        self._max_series = max_series
+        self._clear()
+
+    def _clear(self) -> None:
+        self._index = Index()
+        self._at = np.empty(0, np.int64)
+        self._value = np.empty(0, np.float64)
+
+    def get(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """bool[n] known, int64[n] time (ms), float64[n] value."""
+        slots = self._index.find(keys)
+        known = slots >= 0
+        if not len(self._at):
+            return known, np.full(len(keys), _NEVER), np.zeros(len(keys))
+        return known, np.where(known, self._at[slots], _NEVER), np.where(known, self._value[slots], 0.0)
+
+    def put(self, keys: np.ndarray, at: np.ndarray, value: np.ndarray) -> None:
+        """Remember the newest points; keys are distinct. An older time than the one remembered changes nothing."""
+        if len(self._index) > self._max_series:
+            self._clear()
+        new = self._index.find(keys) < 0
+        self._index.add(keys[new])
+        grown = len(self._index) - len(self._at)
+        if grown:
+            self._at = np.concatenate([self._at, np.full(grown, _NEVER)])
+            self._value = np.concatenate([self._value, np.zeros(grown)])
+        slots = self._index.find(keys)
+        newer = at > self._at[slots]
+        self._at[slots[newer]] = at[newer]
+        self._value[slots[newer]] = value[newer]
+
+    def forget(self, keys: np.ndarray) -> None:
+        """After a failed commit: these series are looked up in the store again."""
+        slots = self._index.find(keys)
+        self._at[slots[slots >= 0]] = _NEVER
+
+
+class RecentSpans:
+    """Ids of recent spans in two generations of a blocked Bloom filter: "no" is certain, "yes" is asked of the store.
+
+    Four bits in one 64-bit word a key; at 12 bits a key some 2 % of new spans are looked up for nothing.
+    """
+
+    def __init__(self, max_bytes: int = 64 << 20) -> None:
+        self._words = max(1, max_bytes // 16)
+        self._capacity = self._words * 64 // 12
+        self._generations = [np.zeros(self._words, np.uint64), np.zeros(0, np.uint64)]
+        self._count = 0
+
+    def maybe(self, keys: np.ndarray) -> np.ndarray:
+        """bool[n]: False where the span is certainly not stored (within what two generations hold)."""
+        place, bits = self._spots(keys)
+        found = np.zeros(len(keys), np.bool_)
+        for words in self._generations:
+            if len(words):
+                found |= (words[place] & bits) == bits
+        return found
+
+    def add(self, keys: np.ndarray) -> None:
+        """These spans are stored, or about to be."""
+        if self._count + len(keys) > self._capacity:
+            self._generations = [np.zeros(self._words, np.uint64), self._generations[0]]
+            self._count = 0
+        place, bits = self._spots(keys)
+        np.bitwise_or.at(self._generations[0], place, bits)
+        self._count += len(keys)
+
+    def _spots(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(over="ignore"):
+            hashed = keys * np.uint64(0xD6E8FEB86659FD93)
+            hashed ^= hashed >> np.uint64(32)
+            hashed = hashed * np.uint64(0xD6E8FEB86659FD93)
+        place = (hashed >> np.uint64(24)) % np.uint64(self._words)
+        bits = np.zeros(len(keys), np.uint64)
+        for shift in (0, 6, 12, 18):
+            bits |= np.uint64(1) << ((hashed >> np.uint64(shift)) & np.uint64(63))
+        return place.astype(np.int64), bits
+
+
+def span_keys(trace_ids: np.ndarray, span_ids: np.ndarray, tenants: np.ndarray) -> np.ndarray:
+    """One 64-bit key a span from uint8[n, 16], uint8[n, 8] and uint32[n]."""
+    traces = np.ascontiguousarray(trace_ids).view(np.uint64)
+    spans = np.ascontiguousarray(span_ids).view(np.uint64)[:, 0]
+    with np.errstate(over="ignore"):
+        return mixed(spans ^ (traces[:, 0] * np.uint64(3)) ^ traces[:, 1], tenants)

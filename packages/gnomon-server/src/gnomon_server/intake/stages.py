@@ -1,0 +1,215 @@
+"""The stages between the queue and the store, as one list: each takes a group and returns it.
+
+Samples are unique by (series, time), spans by (trace, span): what is stored already is dropped here, so that no query has
+to. Memory answers for nearly all rows; the rest, few unless a sender repeats itself, are asked of the store.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from gnomon_server.intake.group import Group
+from gnomon_server.intake.index import mixed
+from gnomon_server.intake.memory import LastPoints, RecentSpans, span_keys
+from gnomon_server.store.interface import QueryLimits, Store
+
+_IDS_A_QUERY = 5_000  # keeps a statement below ClickHouse's 256 KiB
+_LOOKBACK_MS = 2 * 86_400_000  # a delta series silent for longer starts anew, as a restarted process would
+_LIMITS = QueryLimits(deadline_s=20)
+
+
+@dataclass(slots=True)
+class StageContext:
+    """What stages know and may ask. `committed()` waits until the group before this one is in the store."""
+
+    store: Store
+    points: LastPoints
+    spans: RecentSpans
+    committed: Callable[[], Awaitable[None]]
+
+
+Stage = Callable[[Group, StageContext], Awaitable[Group]]
+
+
+async def accumulate_deltas(group: Group, context: StageContext) -> Group:
+    """Changes become totals: each series' running sum goes on from its last stored value."""
+    deltas = group.tables.pop("delta_samples", None)
+    if deltas is None or not deltas.num_rows:
+        return group
+    keys, at = _sample_keys(deltas), _ms(deltas["ts"])
+    await _load_last_points(deltas, keys, context)
+    order = np.lexsort((at, keys))
+    keys, at = keys[order], at[order]
+    sent = deltas["sent"].to_numpy()[order]
+    _, last_at, last_value = context.points.get(keys)
+    same_series = np.concatenate([[False], keys[1:] == keys[:-1]])
+    in_order = (at > last_at) & ~(same_series & np.concatenate([[False], at[1:] == at[:-1]]))
+    group.drop("delta_out_of_order", int((~in_order).sum()))
+    change = np.where(in_order & ~np.isnan(sent), sent, 0.0)
+    running = np.cumsum(change)
+    first = np.flatnonzero(~same_series)
+    series_of = np.cumsum(~same_series) - 1
+    before = (running - change)[first]
+    total = running - before[series_of] + last_value
+    total = np.where(np.isnan(sent), sent, total)
+    rows = deltas.take(pa.array(order[in_order]))
+    rows = rows.set_column(rows.schema.get_field_index("v"), "v", pa.array(total[in_order]))
+    group.tables["samples"] = _joined(group.tables.get("samples"), rows)
+    last = np.concatenate([first[1:] - 1, [len(keys) - 1]])
+    context.points.put(keys[last], at[last], np.nan_to_num(total[last]))
+    return group
+
+
+async def drop_stored_samples(group: Group, context: StageContext) -> Group:
+    """A sample that is stored already (same series, same millisecond) is dropped; the first one counts."""
+    samples = group.tables.get("samples")
+    if samples is None or not samples.num_rows:
+        return group
+    keys, at, sent = _sample_keys(samples), _ms(samples["ts"]), samples["sent"].to_numpy()
+    known, last_at, _ = context.points.get(keys)
+    # Running totals were placed after the last stored point by the stage before.
+    doubtful = (~known | (at <= last_at)) & (sent == 0)
+    keep = _first_of_each(mixed(keys, at))
+    group.drop("duplicate_sample", int((~keep).sum()))
+    if doubtful.any():
+        stored = await _stored_samples(samples, doubtful & keep, context)
+        group.drop("duplicate_sample", int((stored & keep).sum()))
+        keep &= ~stored
+    _remember(context.points, keys, at, samples["v"].to_numpy())
+    if not keep.all():
+        group.tables["samples"] = samples.filter(pa.array(keep))
+    return group
+
+
+async def drop_stored_spans(group: Group, context: StageContext) -> Group:
+    """A span that is stored already (same trace and span id) is dropped; the first one counts."""
+    spans = group.tables.get("spans")
+    if spans is None or not spans.num_rows:
+        return group
+    keys = span_keys(_bytes(spans["trace_id"], 16), _bytes(spans["span_id"], 8), spans["tenant"].to_numpy())
+    keep = _first_of_each(keys)
+    group.drop("duplicate_span", int((~keep).sum()))
+    doubtful = context.spans.maybe(keys) & keep
+    if doubtful.any():
+        stored = await _stored_spans(spans, keys, doubtful, context)
+        group.drop("duplicate_span", int(stored.sum()))
+        keep &= ~stored
+    context.spans.add(keys)
+    if not keep.all():
+        group.tables["spans"] = spans.filter(pa.array(keep))
+    return group
+
+
+STAGES: tuple[Stage, ...] = (accumulate_deltas, drop_stored_samples, drop_stored_spans)
+
+
+def _first_of_each(keys: np.ndarray) -> np.ndarray:
+    first = np.zeros(len(keys), np.bool_)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return first
+
+
+def _remember(points: LastPoints, keys: np.ndarray, at: np.ndarray, value: np.ndarray) -> None:
+    order = np.lexsort((at, keys))
+    last = order[np.concatenate([keys[order][1:] != keys[order][:-1], [True]])]
+    points.put(keys[last], at[last], np.nan_to_num(value[last]))
+
+
+async def _load_last_points(deltas: pa.Table, keys: np.ndarray, context: StageContext) -> None:
+    """Totals of series that memory does not know, from the store: this is what makes accumulation survive a restart."""
+    known, last_at, _ = context.points.get(keys)
+    unknown = ~known | (last_at == np.iinfo(np.int64).min)
+    if not unknown.any():
+        return
+    await context.committed()
+    found = await _ask(
+        deltas.filter(pa.array(unknown)),
+        "SELECT tenant, id, max(ts) AS last_ts, argMax(v, ts) AS last_v FROM samples "
+        "WHERE {where} AND NOT isNaN(v) GROUP BY tenant, id",
+        context,
+        earlier_ms=_LOOKBACK_MS,
+    )
+    ids, tenants = found["id"].to_numpy(), found["tenant"].to_numpy()
+    context.points.put(mixed(ids, tenants), _ms(found["last_ts"]), found["last_v"].to_numpy())
+
+
+async def _stored_samples(samples: pa.Table, doubtful: np.ndarray, context: StageContext) -> np.ndarray:
+    if not doubtful.any():
+        return np.zeros(len(doubtful), np.bool_)
+    await context.committed()
+    found = await _ask(
+        samples.filter(pa.array(doubtful)), "SELECT tenant, id, ts FROM samples WHERE {where}", context
+    )
+    there = mixed(mixed(found["id"].to_numpy(), found["tenant"].to_numpy()), _ms(found["ts"]))
+    return doubtful & np.isin(mixed(_sample_keys(samples), _ms(samples["ts"])), there)
+
+
+async def _stored_spans(spans: pa.Table, keys: np.ndarray, doubtful: np.ndarray, context: StageContext) -> np.ndarray:
+    await context.committed()
+    asked = spans.filter(pa.array(doubtful))
+    there = []
+    for tenant in np.unique(asked["tenant"].to_numpy()).tolist():
+        mine = asked.filter(pa.array(asked["tenant"].to_numpy() == tenant))
+        low, high = _range(mine["ts"].cast(pa.int64()).to_numpy())
+        traces = sorted({trace.hex() for trace in mine["trace_id"].to_pylist()})
+        for chunk in _chunks(traces, 2_000):
+            ids = ", ".join(f"unhex('{trace}')" for trace in chunk)
+            found, _ = await context.store.query(
+                "SELECT trace_id, span_id FROM spans WHERE tenant = {tenant:UInt32} AND ts >= fromUnixTimestamp64Nano("
+                f"{{low:Int64}}) AND ts <= fromUnixTimestamp64Nano({{high:Int64}}) AND trace_id IN ({ids})",
+                {"tenant": tenant, "low": low, "high": high},
+                limits=_LIMITS,
+            )
+            if found.num_rows:
+                traces_there, spans_there = _bytes(found["trace_id"], 16), _bytes(found["span_id"], 8)
+                there.append(span_keys(traces_there, spans_there, np.full(found.num_rows, tenant, np.uint32)))
+    return doubtful & np.isin(keys, np.concatenate(there) if there else np.empty(0, np.uint64))
+
+
+async def _ask(rows: pa.Table, sql: str, context: StageContext, earlier_ms: int = 0) -> pa.Table:
+    """Run `sql` for the series and the time range of `rows`, tenant by tenant, some thousand series at a time."""
+    answers = []
+    for tenant in np.unique(rows["tenant"].to_numpy()).tolist():
+        mine = rows.filter(pa.array(rows["tenant"].to_numpy() == tenant))
+        low, high = _range(_ms(mine["ts"]))
+        for chunk in _chunks(np.unique(mine["id"].to_numpy()).tolist(), _IDS_A_QUERY):
+            where = (
+                f"tenant = {tenant} AND ts >= fromUnixTimestamp64Milli({low - earlier_ms}) "
+                f"AND ts <= fromUnixTimestamp64Milli({high}) AND id IN ({', '.join(map(str, chunk))})"
+            )
+            answer, _ = await context.store.query(sql.replace("{where}", where), limits=_LIMITS)
+            answers.append(answer)
+    return pa.concat_tables(answers)
+
+
+def _chunks(items: list[str] | list[int], size: int) -> Iterable[list[str] | list[int]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _range(values: np.ndarray) -> tuple[int, int]:
+    return int(values.min()), int(values.max())
+
+
+def _sample_keys(samples: pa.Table) -> np.ndarray:
+    return mixed(samples["id"].to_numpy(), samples["tenant"].to_numpy())
+
+
+def _ms(column: pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
+
+
+def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
+    """Fixed-size binary as uint8[n, width]."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    data = np.frombuffer(array.buffers()[1], np.uint8)
+    return data[array.offset * width : (array.offset + len(array)) * width].reshape(len(array), width)
+
+
+def _joined(rows: pa.Table | None, more: pa.Table) -> pa.Table:
+    return more if rows is None else pa.concat_tables([rows, more.select(rows.schema.names)])
+
+

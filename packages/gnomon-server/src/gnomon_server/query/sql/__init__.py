@@ -1,0 +1,1 @@
+"""SQL from people: parsed by the engine, checked against allow-lists, bound to one tenant, run read-only."""

@@ -1,0 +1,66 @@
+"""The gate: untrusted SQL is parsed by the engine, the tree is checked against lists, and what runs is written from it.
+
+The text is given to `parseQueryToJSON` as a value, so no quoting, comment or encoding can make it part of a statement. The
+tree is walked by `tree.SHAPES`; a kind of node or a field that is not listed there is refused, so that syntax which a new
+version adds stays outside until somebody has judged it. `formatQueryFromJSON` then writes the statement from the checked
+tree: what runs is what was checked, whatever the text looked like.
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+
+from gnomon_server.errors import InvalidInput, TooLarge
+from gnomon_server.query.sql.refusal import syntax_error
+from gnomon_server.query.sql.tree import check
+from gnomon_server.store.interface import QueryLimits, Store
+
+_SYNTAX_ERROR = "sql_62"
+_NO_JSON = "sql_36"  # BAD_ARGUMENTS: parsed, but nothing that has a JSON tree (DESCRIBE, PARALLEL WITH, ...)
+_NESTED = {"sql_306", "sql_167", "sql_168", "sql_62"}  # deeper or larger than the parser takes
+_LIMITS = QueryLimits(deadline_s=5, memory_bytes=256 << 20, result_rows=1)
+_MAX_BYTES = 256 << 10  # ClickHouse's own max_query_size
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A statement that passed the gate, as the engine writes it, and the parameters it names."""
+
+    sql: str
+    parameters: frozenset[str]
+
+
+async def admit(store: Store, text: str) -> Checked:
+    """Check untrusted `text`.
+
+    Raises:
+        InvalidInput: `sql_syntax`, or `sql_*_forbidden` naming what is not allowed, with line and column.
+        TooLarge: `sql_too_long`.
+    """
+    if len(text.encode("utf-8", "replace")) > _MAX_BYTES:
+        raise TooLarge("sql_too_long", f"the query is longer than {_MAX_BYTES} bytes", where="query")
+    encoded = base64.b64encode(_utf8(text)).decode()
+    sql = f"SELECT parseQueryToJSON(base64Decode('{encoded}')) AS tree, formatQueryFromJSON(tree) AS statement"
+    try:
+        table, _ = await store.query(sql, limits=_LIMITS)
+    except InvalidInput as error:
+        raise _explain(error, text) from None
+    row = table.to_pylist()[0]
+    return Checked(row["statement"], check(json.loads(row["tree"]), text))
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("sql_syntax", "the query is not valid Unicode text", where="query") from None
+
+
+def _explain(error: InvalidInput, text: str) -> InvalidInput:
+    if error.code == _SYNTAX_ERROR:
+        return syntax_error(error.what, text)
+    if error.code == _NO_JSON:
+        return InvalidInput("sql_statement_forbidden", "only one SELECT is taken here", where="query")
+    if error.code in _NESTED:
+        return InvalidInput("sql_too_deep", "the query is nested too deeply or has too many parts", where="query")
+    return error

@@ -1,0 +1,114 @@
+"""OTLP over gRPC: the Export method of the three collector services, on raw bytes.
+
+Messages are taken as bytes (no generated classes), so that the one decoder sees what the sender wrote. gzip and deflate
+are gRPC's own; any other encoding is answered UNIMPLEMENTED by gRPC itself.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from gnomon_server.access.authenticator import Authenticator
+from gnomon_server.access.tokens import Scope
+from gnomon_server.errors import GnomonError, Internal
+from gnomon_server.receive.otlp import OtlpReceiver, Signal, protobuf_response
+from gnomon_server.transport.body import BodyBudget
+from gnomon_server.transport.limits import BodyLimits
+from gnomon_server.transport.reply import grpc_reply
+from gnomon_server.transport.tls import TlsSettings
+
+_SERVICES = {
+    Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
+    Signal.METRICS: "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
+}
+_Handler = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
+
+# More requests than this at once wait in their senders: each may hold a message of the full size.
+_MAX_RPCS = 256
+
+
+class OtlpGrpc:
+    """The gRPC listener. `start` binds and returns the port; `stop` lets running requests end."""
+
+    def __init__(
+        self, receiver: OtlpReceiver, authenticator: Authenticator, limits: BodyLimits, budget: BodyBudget,
+        tls: TlsSettings | None = None,
+    ) -> None:  # fmt: skip
+        self._receiver = receiver
+        self._authenticator = authenticator
+        self._limits = limits
+        self._budget = budget
+        self._tls = tls
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Bind and serve; GnomonError `port_taken` when the address is in use."""
+        server = grpc.aio.server(
+            maximum_concurrent_rpcs=_MAX_RPCS,
+            options=[
+                ("grpc.max_receive_message_length", self._limits.max_decoded_bytes),
+                ("grpc.so_reuseport", 0),  # else a second server would silently share the port
+                ("grpc.server_handshake_timeout_ms", 10_000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.max_metadata_size", 32_768),
+            ],
+        )
+        for signal, service in _SERVICES.items():
+            handler = grpc.unary_unary_rpc_method_handler(self._handler(signal))
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
+        where = f"{host}:{port}"
+        try:
+            bound = server.add_secure_port(where, _credentials(self._tls)) if self._tls else server.add_insecure_port(where)
+        except RuntimeError as error:
+            raise GnomonError(
+                "port_taken", f"cannot listen on {where}: {_last_line(error)}", where="otlp.grpc",
+                hint="stop what listens there, or choose another address (port 0 takes a free one)",
+            ) from error  # fmt: skip
+        await server.start()
+        self._server = server
+        return int(bound)
+
+    async def stop(self, drain_s: float = 10.0) -> None:
+        """Refuse new requests, let running ones end, then cut."""
+        if self._server is not None:
+            await self._server.stop(drain_s)
+
+    def _handler(self, signal: Signal) -> _Handler:
+        async def export(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            try:
+                return await self._take(signal, body, context)
+            except GnomonError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001  (a fault of ours is INTERNAL, never a broken connection)
+                failure = Internal("internal", f"the server failed on this request: {type(error).__name__}")
+            reply = grpc_reply(failure)
+            context.set_trailing_metadata(reply.metadata)
+            await context.abort(reply.code, reply.details)
+            raise AssertionError("abort raises")
+
+        return export
+
+    async def _take(self, signal: Signal, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        grant = self._authenticator.authenticate(headers)
+        grant.require(Scope.INGEST)
+        with self._budget.lease() as lease:
+            lease.take(len(body))
+            return protobuf_response(await self._receiver.take(signal, body, grant.tenant, "grpc"))
+
+
+def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:
+    client_ca = Path(tls.client_ca).read_bytes() if tls.client_ca else None
+    return grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.cert.read_bytes())], client_ca, require_client_auth=client_ca is not None
+    )
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]

@@ -1,0 +1,80 @@
+"""Named events: each thing worth telling has one name, said once as a counter and once as a log line.
+
+Lines go to standard error as `time level event detail`, and wait in a bounded list until they are sent as log records of
+the tenant `_gnomon`.
+"""
+
+import sys
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TextIO
+
+from gnomon_server.selfmon.clock import Clock
+from gnomon_server.selfmon.registry import Registry
+
+INFO, WARN, ERROR = 9, 13, 17  # severity numbers of the OpenTelemetry logs data model
+
+# name -> (severity, what it means)
+EVENTS: dict[str, tuple[int, str]] = {
+    "engine_started": (INFO, "the embedded engine answers"),
+    "engine_died": (ERROR, "the embedded engine ended; it is started again, senders wait"),
+    "engine_not_restarted": (ERROR, "starting the engine again failed; tried again with growing pauses"),
+    "migrated": (INFO, "a schema migration was applied"),
+    "snapshot": (INFO, "the tables were frozen before a migration"),
+    "listening": (INFO, "a listener accepts connections"),
+    "ready": (INFO, "the server accepts and commits"),
+    "not_ready": (WARN, "the server does not accept or does not commit"),
+    "stopping": (INFO, "draining before the end"),
+    "stopped": (INFO, "everything acknowledged is stored"),
+    "commit_failed": (ERROR, "a group of rows was not stored; its senders were told"),
+    "partition_dropped": (INFO, "rows were dropped for age or for space"),
+    "retention_failed": (WARN, "dropping old rows failed; tried again later"),
+    "insecure_bind": (WARN, "listening beyond loopback without TLS"),
+    "request_failed": (ERROR, "a request met a fault of ours"),
+    "own_telemetry_lost": (WARN, "the server's own telemetry could not be stored"),
+}
+
+_WORDS = {INFO: "info", WARN: "warn", ERROR: "error"}
+_KEPT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened."""
+
+    at_ns: int
+    name: str
+    detail: str
+
+    @property
+    def severity(self) -> int:
+        """Its OpenTelemetry severity number."""
+        return EVENTS[self.name][0]
+
+
+class Events:
+    """Where events are told."""
+
+    def __init__(self, registry: Registry, clock: Clock, out: TextIO | None = None, level: int = INFO) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._out = out
+        self._level = level
+        self._waiting: deque[Event] = deque(maxlen=_KEPT)
+
+    def tell(self, name: str, detail: str = "") -> None:
+        """Count, write and keep one event. The name must be in EVENTS."""
+        severity, _ = EVENTS[name]
+        event = Event(self._clock.now_ns(), name, detail)
+        self._registry.count("gnomon_events_total", event=name)
+        self._waiting.append(event)
+        if severity >= self._level:
+            at = datetime.fromtimestamp(event.at_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
+            print(f"{at} {_WORDS[severity]:5} {name} {detail}".rstrip(), file=self._out or sys.stderr, flush=True)  # noqa: T201  (this is the log)
+
+    def take(self) -> list[Event]:
+        """The events since the last call; at most the newest thousand."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
