@@ -69,9 +69,12 @@ class Browser:
         element = self._tab("/element", {"using": "css selector", "value": css})
         self._tab(f"/element/{next(iter(element.values()))}/click", {})
 
-    def press(self, keys: str) -> None:
-        """Press and release each key, wherever the focus is."""
-        strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+    def press(self, keys: str, *, chord: bool = False) -> None:
+        """Press and release each key, wherever the focus is; in a chord all are down before one goes up."""
+        if chord:
+            strokes = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp") for key in keys]
+        else:
+            strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._tab("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
 
     def wait(self, condition: Callable[[], Any], what: str) -> Any:
@@ -84,10 +87,13 @@ class Browser:
 
     def wait_for(self, css: str, text: str = "") -> list[str]:
         """The texts of the matching elements, once one holds `text`."""
-        found: list[str] = self.wait(
-            lambda: texts if any(text in each for each in (texts := self.texts(css))) else None, f"{text!r} in {css}"
-        )
-        return found
+
+        def found() -> list[str]:
+            texts = self.texts(css)
+            return texts if any(text in each for each in texts) else []
+
+        texts: list[str] = self.wait(found, f"{text!r} in {css}")
+        return texts
 
     def complaints(self) -> list[str]:
         """Errors in the browser's own log since last asked: scripts, refused loads, policy violations."""
@@ -258,8 +264,7 @@ def test_sql_runs_and_underlines(browser: Browser, shop: str) -> None:
     """A query's rows show; a refused one shows the letter and the spot."""
     browser.open(f"{shop}/sql")
     browser.click(".editor textarea")
-    browser.press("\ue009\ue007")  # as two strokes it is a new line: the chord needs both down
-    browser.click(".editor .primary")
+    browser.press("\ue009\ue007", chord=True)  # Ctrl-Enter
     browser.wait_for(".result td", "payment")
     browser.open(f"{shop}/sql?q=SELECT%20*%0AFROM%20system.tables")
     browser.click(".editor .primary")

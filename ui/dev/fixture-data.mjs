@@ -115,6 +115,7 @@ function attributes(name, leaf, rng) {
   if (leaf === "db") return { "db.system.name": "postgresql", "db.query.text": `${name} WHERE id = $1`, "db.response.returned_rows": Math.floor(rng() * 40), "db.cached": false };
   if (leaf === "cache") return { "db.system.name": "redis", "db.operation.name": "HGETALL" };
   const [method, route] = name.split(" ");
+  if (leaf === "http") return { "http.request.method": method, "url.full": `https://${route}`, "server.port": 443, "http.response.status_code": 402, "retry.ratio": 0.25, "http.request.resend": false };
   if (!route?.startsWith("/")) return { "rpc.system": "grpc", "rpc.method": name, "queue.depth": 3, "sample.ratio": 0.25 };
   return { "http.request.method": method, "http.route": route, "url.path": route.replace("{id}", "8123"), "http.response.status_code": 200, "user_agent.original": "Mozilla/5.0", "client.address": `10.1.${Math.floor(rng() * 9)}.7`, "feature.flags": ["new-cart", "fast-search"], "user": { id: 8123, plan: "pro" } };
 }

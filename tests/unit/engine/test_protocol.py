@@ -33,11 +33,10 @@ def test_a_setting_is_a_name(name: str) -> None:
     [
         ("Code: 60. DB::Exception: No table t. (UNKNOWN_TABLE)", 60, "UNKNOWN_TABLE", "No table t."),
         (
-            "Code: 73. DB::Exception: Code: 73. DB::Exception: Unknown (x). (UNKNOWN_FORMAT) (version 26.9). "
-            "(UNKNOWN_FORMAT)",
+            "Code: 73. DB::Exception: Code: 73. DB::Exception: No (x). (UNKNOWN_FORMAT) (version 1). (UNKNOWN_FORMAT)",
             73,
             "UNKNOWN_FORMAT",
-            "Unknown (x).",
+            "No (x).",
         ),
         ("Streaming: Code: 1. DB::Exception: m", 1, "UNKNOWN", "m"),
         ("something else", 1001, "STD_EXCEPTION", "something else"),

@@ -80,6 +80,9 @@ class Client:
         return answer.text
 
 
+STARTED: list["Engine"] = []
+
+
 class Engine:
     """An engine process on a data directory."""
 
@@ -94,6 +97,7 @@ class Engine:
         """Start and wait for the line that says so."""
         command = [sys.executable, "-m", "gnomon_server.engine", "--data", str(self.folder / "data")]
         command += ["--socket", str(self.socket), *self.options]
+        STARTED.append(self)
         errors = (self.folder / "stderr").open("a")
         with errors:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, **popen)
@@ -130,6 +134,10 @@ def folder() -> Iterator[Path]:
     """A directory whose name is short enough for a socket's path."""
     with tempfile.TemporaryDirectory(prefix="ge", dir="/tmp") as name:
         yield Path(name)
+        # What a failed test left running.
+        for engine in STARTED:
+            if engine.folder == Path(name) and engine.process is not None and engine.process.poll() is None:
+                engine.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -105,7 +105,13 @@ class App:
         )
         await self._begin("intake", self.intake.start(), self.intake.stop)
         self.retention = Retention(
-            self.store, self.tenants, settings.retention, settings.disk, self.clock, self.events.tell, self.registry.count
+            self.store,
+            self.tenants,
+            settings.retention,
+            settings.disk,
+            self.clock,
+            self.events.tell,
+            self.registry.count,
         )
         self._measure()
         self._run("retention", self._every(_RETENTION_EVERY_S, self._retain))
@@ -169,7 +175,9 @@ class App:
     def _decode_context(self) -> DecodeContext:
         limits = self.settings.limits
         return DecodeContext(
-            attribute_limits=AttributeLimits(limits.attributes_per_record, limits.attribute_key, limits.attribute_value),
+            attribute_limits=AttributeLimits(
+                limits.attributes_per_record, limits.attribute_key, limits.attribute_value
+            ),
             body_limit_bytes=limits.log_body,
             seen=self.intake.seen,
         )
@@ -203,11 +211,11 @@ class App:
         port = await grpc_server.start(listen.host, listen.port)
         self._listening("otlp-grpc", (listen.host, port))
 
-    async def _listen_http(self, name: str, listen: Listen, routes: list[BaseRoute]) -> None:
+    async def _listen_http(self, name: str, listen: Listen, routes: Sequence[BaseRoute]) -> None:
         if not listen:
             self.parts.append(Part(name, "off", ""))
             return
-        app: ASGIApp = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)  # type: ignore[arg-type]
+        app: ASGIApp = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
         guarded = WebGuard(app, self.settings.access.web, response)
         server = HttpServer(guarded, (listen.host, listen.port), self.settings.tls, self.settings.limits.http)
         self._stops.append((name, server.stop))

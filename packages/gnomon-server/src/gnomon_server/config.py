@@ -1,7 +1,7 @@
 """The parts' settings composed into one tree, and where each value comes from.
 
-A key `retention.metrics` is the environment variable `GNOMON_RETENTION_METRICS` and, where one exists, a flag. Flag before
-environment before file before default. All mistakes are reported at once, each with its key; unknown keys are mistakes.
+A key `retention.metrics` is the environment variable `GNOMON_RETENTION_METRICS` and, where one exists, a flag. Flag
+before environment before file before default. All mistakes are reported at once, each with its key; unknown keys are mistakes.
 Every secret can be given as `<key>_file`, the path of a file that holds it.
 """
 
@@ -177,15 +177,15 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str], file: Path | 
     known = {_variable(key): key for key in keys()}
     for name in sorted(environment):
         if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
-            key = known.get(name)
-            if key is None:
+            named = known.get(name)
+            if named is None:
                 mistakes.append(f"{name}: there is no such setting (env {name})")
                 continue
-            _put(tree, key, _from_text(key, environment[name]), mistakes)
-            origins[key] = f"env {name}"
-    for key, text in flags.items():
-        _put(tree, key, _from_text(key, text), mistakes)
-        origins[key] = "flag"
+            _put(tree, named, _from_text(named, environment[name]), mistakes)
+            origins[named] = f"env {name}"
+    for given, text in flags.items():
+        _put(tree, given, _from_text(given, text), mistakes)
+        origins[given] = "flag"
     _read_secret_files(tree, mistakes)
     settings = None
     try:
@@ -232,7 +232,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
     except OSError as error:
-        raise InvalidInput("config_unreadable", f"cannot read the configuration: {error.strerror}", str(file)) from error
+        raise InvalidInput(
+            "config_unreadable", f"cannot read the configuration: {error.strerror}", str(file)
+        ) from error
     except yaml.YAMLError as error:
         raise InvalidInput("config_unreadable", f"the configuration is not YAML: {error}", where=str(file)) from error
     if content is None:
@@ -315,5 +317,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(item.name if isinstance(item, TokenSettings) else str(item) for item in value)
     return "" if value is None else str(value)
-
-

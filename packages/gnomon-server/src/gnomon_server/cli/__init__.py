@@ -13,7 +13,7 @@ from gnomon_server.cli.version import version
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="gnomon")
 def main() -> None:
-    """Full observability for Python services: one command, nothing held back.
+    r"""Full observability for Python services: one command, nothing held back.
 
     \b
     Start with:  gnomon demo      a small system that sends, and the picture of it

@@ -19,7 +19,10 @@ from gnomon_server.transport.tls import server_context
 @click.option("--print", "print_all", is_flag=True, help="List each setting, its value and where it comes from.")
 @server_options
 def check(print_all: bool, config_file: Path | None, pairs: tuple[str, ...], **flags: str | None) -> None:
-    """Check settings, ports, data directory and certificates without starting anything. Exit code 1 names what is wrong."""
+    """Check settings, ports, data directory and certificates without starting anything.
+
+    Exit code 1 when something is wrong, which is then named.
+    """
     loaded = load_settings(config_file, pairs, **flags)
     if print_all:
         table = Table("setting", "value", "origin", box=None, pad_edge=False)
@@ -81,5 +84,3 @@ def _data_problems(data: Path) -> list[str]:
     except OSError as error:
         return [f"data: {existing} cannot be written: {error.strerror}"]
     return []
-
-

@@ -36,7 +36,9 @@ def demo(
         flags["data"] = flags.get("data") or str(Path(temporary) / "data")
         settings = load_settings(config_file, pairs, **flags).settings
         try:
-            code = asyncio.run(_Demo(settings, folder, Path(temporary), rate, only_check, browser and not only_check).run())
+            code = asyncio.run(
+                _Demo(settings, folder, Path(temporary), rate, only_check, browser and not only_check).run()
+            )
         except GnomonError as error:
             raise refusal(error) from error
     raise SystemExit(code)
@@ -46,7 +48,9 @@ def _find_trio() -> Path:
     for parent in Path(__file__).resolve().parents:
         if (parent / "examples" / "trio" / "run.py").exists():
             return parent / "examples" / "trio"
-    raise click.ClickException("the demo's services are in the repository: clone it and run `make demo`, or give --trio")
+    raise click.ClickException(
+        "the demo's services are in the repository: clone it and run `make demo`, or give --trio"
+    )
 
 
 class _Demo:
@@ -68,7 +72,9 @@ class _Demo:
         try:
             services = await self._start_services()
             api = _url(self._app, "http")
-            click.echo(f"\n  Gnomon shows them: {api}  ({'checking' if self._only_check else 'Ctrl-C stops it'})\n", err=True)
+            click.echo(
+                f"\n  Gnomon shows them: {api}  ({'checking' if self._only_check else 'Ctrl-C stops it'})\n", err=True
+            )
             if self._browser and sys.stdout.isatty():
                 await asyncio.to_thread(webbrowser.open, api)
             code = await self._until_interrupted(services)

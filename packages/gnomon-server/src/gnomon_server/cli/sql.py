@@ -1,7 +1,6 @@
 """`gnomon sql "..."`: a question to a running server."""
 
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -23,8 +22,10 @@ _TIMEOUT_S = 300
 @click.option(
     "--format", "output", type=click.Choice(["table", "json", "csv", "arrow"]), default="table", show_default=True
 )
-def sql(query: str | None, api: str, token: str | None, tenant: str | None, params: tuple[str, ...], output: str) -> None:
-    """Ask a running server in SQL over the views spans, logs, metrics, series, traces, ... (docs/sql.md).
+def sql(
+    query: str | None, api: str, token: str | None, tenant: str | None, params: tuple[str, ...], output: str
+) -> None:
+    r"""Ask a running server in SQL over the views spans, logs, metrics, series, traces, ... (docs/sql.md).
 
     \b
     gnomon sql "SELECT service, count() FROM spans WHERE time > now() - 300 GROUP BY service"
@@ -62,7 +63,9 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> bytes:
         raise click.ClickException(_letter(error.read())) from error
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        raise click.ClickException(f"no server answers at {url}: {reason}\n  hint: start one with `gnomon up`") from error
+        raise click.ClickException(
+            f"no server answers at {url}: {reason}\n  hint: start one with `gnomon up`"
+        ) from error
 
 
 def _letter(body: bytes) -> str:

@@ -150,7 +150,7 @@ def read_parameters(pairs: Iterable[tuple[str, str]], headers: Mapping[str, str]
 
 
 def _check_text(name: str, value: str) -> None:
-    """The library takes text; other bytes can be written as escapes, as in ClickHouse's TSV (``\\xff``)."""
+    """The library takes text; other bytes can be written as escapes of ClickHouse's TSV."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -12,27 +12,22 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from email.parser import BytesParser
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from os import close, read
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from . import execution, protocol, statement
-from .bodies import IDENTITY, Piece, Spool, decoded, library_compression
+from .bodies import Piece, Spool, decoded, library_compression
 from .config import Layout, Limits
+from .incoming import ClientGoneError, Incoming
 from .protocol import EngineError, Parameters
 from .session import Database
 
 _CHUNK_BYTES = 1 << 18
 # A result up to this is sent whole, with its statistics and with the right status when it fails half-way.
 _HELD_BYTES = 1 << 16
-_MAX_CHUNK_HEAD = 1024
-
-
-class _ClientGoneError(Exception):
-    """The client closed the connection while its statement was running."""
 
 
 class Service:
@@ -79,15 +74,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, read_only: bool) -> None:
         self._query_id = str(uuid.uuid4())
-        self._body_left = True
+        self._incoming = Incoming(self.headers, self.rfile, self.service.limits)
         self.connection.settimeout(self.service.limits.stall_s)
         path = urlsplit(self.path)
         try:
             if path.path in ("/ping", "/replicas_status"):
-                self._drain()
+                self._incoming.drain()
                 self._reply(HTTPStatus.OK, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
             elif path.path != "/":
-                self._drain()
+                self._incoming.drain()
                 text = f"There is no handle {path.path}\n\nUse / for queries and /ping for health checks.\n"
                 self._reply(HTTPStatus.NOT_FOUND, text.encode(), {"Content-Type": "text/plain; charset=UTF-8"})
             else:
@@ -95,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         except EngineError as error:
             self._reply_error(error)
-        except (_ClientGoneError, ConnectionError, TimeoutError):
+        except (ClientGoneError, ConnectionError, TimeoutError):
             self.close_connection = True
         finally:
             self.connection.settimeout(self.service.limits.idle_s)
@@ -104,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _run(self, url_query: str, *, read_only: bool) -> None:
         pairs = parse_qsl(url_query, keep_blank_values=True, errors="surrogateescape")
-        form = self._form()
+        form = self._incoming.form()
         if form is not None:
             pairs += form
         headers = cast("Mapping[str, str]", self.headers)
@@ -112,16 +107,16 @@ class Handler(BaseHTTPRequestHandler):
         self._query_id = parameters.query_id or self._query_id
         # As ClickHouse reads it: the query parameter, a line break, then the body.
         text = b"" if parameters.query is None else parameters.query.encode("utf-8", "surrogateescape")
-        pieces = iter(()) if form is not None else self._body()
+        pieces = iter(()) if form is not None else self._incoming.pieces()
         if insert := statement.read_insert(text):
             self._run_insert(
-                insert, text[insert.data_start :], pieces, parameters, library_compression(self._encoding())
+                insert, text[insert.data_start :], pieces, parameters, library_compression(self._incoming.encoding)
             )
             return
         if not text.strip():
             # A statement in the body is encoded with it, so its data is decoded here too.
-            pieces = decoded(pieces, self._encoding(), self.service.limits.body_bytes)
-            text, insert = self._read_text(pieces)
+            pieces = decoded(pieces, self._incoming.encoding, self.service.limits.body_bytes)
+            text, insert = self._incoming.read_text(pieces)
             if insert:
                 self._run_insert(insert, text[insert.data_start :], pieces, parameters, None)
                 return
@@ -129,99 +124,6 @@ class Handler(BaseHTTPRequestHandler):
             hint = "A body beside the parameter 'query' is read as the data of INSERT ... FORMAT only"
             raise EngineError(protocol.NOT_IMPLEMENTED, hint)
         self._run_query(text, parameters)
-
-    def _read_text(self, pieces: Iterator[Piece]) -> tuple[bytes, statement.InsertWithData | None]:
-        """Read a statement from the body, stopping where the data of an INSERT begins."""
-        text = b""
-        for piece in pieces:
-            text += piece
-            insert = statement.read_insert(text)
-            # What ends with the piece may go on in the next one: the name of the format, say.
-            if insert and insert.data_start < len(text):
-                return text, insert
-            if len(text) > self.service.limits.query_bytes:
-                limit = self.service.limits.query_bytes
-                raise EngineError(protocol.QUERY_IS_TOO_LARGE, f"Query is too large: the limit is {limit} bytes")
-        return text, statement.read_insert(text)
-
-    def _encoding(self) -> str:
-        return str(self.headers.get("Content-Encoding", IDENTITY)).lower()
-
-    def _form(self) -> list[tuple[str, str]] | None:
-        """Fields of a multipart form, which carry what is too long for a URL; None when the body is no form."""
-        content_type = self.headers.get("Content-Type", "")
-        if not content_type.startswith("multipart/form-data"):
-            return None
-        body = bytearray()
-        for piece in self._body():
-            body += piece
-            if len(body) > self.service.limits.query_bytes:
-                raise EngineError(protocol.QUERY_IS_TOO_LARGE, "The form is too large")
-        message = BytesParser().parsebytes(b"Content-Type: %b\r\n\r\n%b" % (content_type.encode(), bytes(body)))
-        fields = []
-        for part in message.walk():
-            name = part.get_param("name", header="content-disposition")
-            if part.is_multipart() or name is None:
-                continue
-            if part.get_filename() is not None:
-                raise EngineError(protocol.NOT_IMPLEMENTED, "External tables are not supported")
-            content = cast("bytes", part.get_payload(decode=True))
-            fields.append((str(name), content.decode("utf-8", "surrogateescape")))
-        return fields
-
-    # The body
-
-    def _body(self) -> Iterator[Piece]:
-        """The body's pieces, each good until the next is asked for; chunked or of a declared length."""
-        left = self.service.limits.body_bytes
-        if self.headers.get("Transfer-Encoding", "identity").lower() == "chunked":
-            while size := self._chunk_size():
-                left -= size
-                if left < 0:
-                    self._refuse_size()
-                yield from self._exactly(size)
-                self.rfile.readline(_MAX_CHUNK_HEAD)
-            while self.rfile.readline(_MAX_CHUNK_HEAD).strip():
-                pass
-        else:
-            size = self._declared_length()
-            if size > left:
-                self._refuse_size()
-            yield from self._exactly(size)
-        self._body_left = False
-
-    def _declared_length(self) -> int:
-        declared = self.headers.get("Content-Length", "0")
-        if not declared.isascii() or not declared.isdigit():
-            raise EngineError(protocol.BAD_ARGUMENTS, "Content-Length is not a number")
-        return int(declared)
-
-    def _chunk_size(self) -> int:
-        head = self.rfile.readline(_MAX_CHUNK_HEAD)
-        try:
-            return int(head.split(b";")[0].strip() or b"-", 16)
-        except ValueError:
-            if not head:
-                raise _ClientGoneError from None
-            raise EngineError(protocol.BAD_ARGUMENTS, "The chunked body is malformed") from None
-
-    def _exactly(self, size: int) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(min(size, _CHUNK_BYTES)))
-        while size:
-            count = self.rfile.readinto(buffer[: min(size, len(buffer))])
-            if not count:
-                # A short body must never become a short insert.
-                raise _ClientGoneError
-            size -= count
-            yield buffer[:count]
-
-    def _refuse_size(self) -> NoReturn:
-        text = f"The request body is larger than {self.service.limits.body_bytes} bytes"
-        raise EngineError(protocol.QUERY_IS_TOO_LARGE, text, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-
-    def _drain(self) -> None:
-        for _ in self._body():
-            pass
 
     # The statement
 
@@ -276,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _output(self, running: execution.Execution) -> Iterator[bytes]:
-        """What the statement writes, until its end; raises _ClientGoneError when the client leaves before."""
+        """What the statement writes, until its end; raises ClientGoneError when the client leaves before."""
         poll = select.poll()
         poll.register(running.output, select.POLLIN)
         poll.register(self.connection, select.POLLIN)
@@ -289,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
                 yield piece
             elif self.connection.fileno() in ready:
                 if not self.connection.recv(1, socket.MSG_PEEK):
-                    raise _ClientGoneError
+                    raise ClientGoneError
                 # The next request is already there; the connection is watched no longer.
                 poll.unregister(self.connection)
 
@@ -361,7 +263,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, _header_text(value))
         if body is not None:
             self.send_header("Content-Length", str(len(body)))
-        if self._body_left and (self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers):
+        if self._incoming.unread:
             self.close_connection = True
         if self.close_connection:
             self.send_header("Connection", "close")

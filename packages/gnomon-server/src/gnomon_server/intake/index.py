@@ -1,7 +1,7 @@
 """A set of 64-bit keys with a slot number each, looked up by the thousand: what intake remembers of a million series.
 
-Sorted arrays and binary search instead of a dict: 16 bytes a key instead of 150, and no Python object a row. New keys are
-collected in a small second array, which is merged when it has grown, so that adding stays cheap.
+Sorted arrays and binary search instead of a dict: 16 bytes a key instead of 150, and no Python object a row. New keys
+are collected in a small second array, which is merged when it has grown, so that adding stays cheap.
 """
 
 import numpy as np

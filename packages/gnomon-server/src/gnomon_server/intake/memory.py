@@ -1,7 +1,7 @@
 """What intake remembers of what is stored already: descriptive rows, the last point of each series, recent span ids.
 
-All of it is a shortcut in front of the store, never a truth of its own: what is forgotten costs a look-up or a row that the
-store merges away. So every memory may be emptied when it reaches its bound.
+All of it is a shortcut in front of the store, never a truth of its own: what is forgotten costs a look-up or a row that
+the store merges away. So every memory may be emptied when it reaches its bound.
 """
 
 import numpy as np

@@ -1,8 +1,10 @@
 """The server's own metrics, logs and traces as batches of the tenant `_gnomon`.
 
-They enter at the same door as everybody's. Writing them is not observed again, or it would never end: commits and requests
-of this tenant leave no spans and no durations.
+They enter at the same door as everybody's. Writing them is not observed again, or it would never end: commits and
+requests of this tenant leave no spans and no durations.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +45,9 @@ class OwnTelemetry:
                 rows.append((name, f"{name}_bucket", Kind.BUCKET, (*labels, ("le", bound)), count))
             rows.append((name, f"{name}_sum", Kind.HISTOGRAM_SUM, labels, histogram.sum))
             rows.append((name, f"{name}_count", Kind.HISTOGRAM_COUNT, labels, counts[-1]))
-        labelled = [(name, metric, kind, {**dict(labels), **self._labels}, value) for name, metric, kind, labels, value in rows]
+        labelled = [
+            (name, metric, kind, {**dict(labels), **self._labels}, value) for name, metric, kind, labels, value in rows
+        ]
         ids = [series_id(metric, labels) for _, metric, _, labels, _ in labelled]
         series = [
             {
@@ -108,5 +112,5 @@ def _empty_maps() -> dict[str, list[tuple[str, str]]]:
     return {name: [] for name in "sifbj"}
 
 
-def _rows(rows: list[dict[str, object]], schema: pa.Schema) -> pa.RecordBatch:
+def _rows(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=schema)

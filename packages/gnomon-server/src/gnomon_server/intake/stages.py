@@ -1,7 +1,7 @@
 """The stages between the queue and the store, as one list: each takes a group and returns it.
 
-Samples are unique by (series, time), spans by (trace, span): what is stored already is dropped here, so that no query has
-to. Memory answers for nearly all rows; the rest, few unless a sender repeats itself, are asked of the store.
+Samples are unique by (series, time), spans by (trace, span): what is stored already is dropped here, so that no query
+has to. Memory answers for nearly all rows; the rest, few unless a sender repeats itself, are asked of the store.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -139,9 +139,7 @@ async def _stored_samples(samples: pa.Table, doubtful: np.ndarray, context: Stag
     if not doubtful.any():
         return np.zeros(len(doubtful), np.bool_)
     await context.committed()
-    found = await _ask(
-        samples.filter(pa.array(doubtful)), "SELECT tenant, id, ts FROM samples WHERE {where}", context
-    )
+    found = await _ask(samples.filter(pa.array(doubtful)), "SELECT tenant, id, ts FROM samples WHERE {where}", context)
     there = mixed(mixed(found["id"].to_numpy(), found["tenant"].to_numpy()), _ms(found["ts"]))
     return doubtful & np.isin(mixed(_sample_keys(samples), _ms(samples["ts"])), there)
 
@@ -197,7 +195,7 @@ def _sample_keys(samples: pa.Table) -> np.ndarray:
 
 
 def _ms(column: pa.ChunkedArray) -> np.ndarray:
-    return column.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
+    return np.asarray(column.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()))
 
 
 def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
@@ -211,5 +209,3 @@ def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
 
 def _joined(rows: pa.Table | None, more: pa.Table) -> pa.Table:
     return more if rows is None else pa.concat_tables([rows, more.select(rows.schema.names)])
-
-

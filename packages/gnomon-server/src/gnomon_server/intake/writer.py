@@ -1,8 +1,9 @@
 """The way into the store: a bounded queue and one writer that commits in groups.
 
-A batch is acknowledged (`submit` returns) only after the commit that holds it is synced. While one group is being written,
-the next one gathers: the busier it is, the larger the groups. When the store is away for a moment the group waits and is
-written again with the same tokens; when that will not help, its senders are told to come again, and nothing is kept.
+A batch is acknowledged (`submit` returns) only after the commit that holds it is synced. While one group is being
+written, the next one gathers: the busier it is, the larger the groups. When the store is away for a moment the group
+waits and is written again with the same tokens; when that will not help, its senders are told to come again, and
+nothing is kept.
 """
 
 import asyncio
@@ -20,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from gnomon_server.errors import GnomonError, Internal, Overloaded, Unavailable
 from gnomon_server.intake.group import Group
 from gnomon_server.intake.index import mixed
-from gnomon_server.intake.own_telemetry import OWN_TENANT
 from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows, span_keys
+from gnomon_server.intake.own_telemetry import OWN_TENANT
 from gnomon_server.intake.stages import STAGES, StageContext
 from gnomon_server.model.batch import Batch
 from gnomon_server.model.series import meta_key
@@ -139,7 +140,9 @@ class Intake:
         size, mine = batch.size_bytes, self._tenant_bytes.get(batch.tenant, 0)
         limit = self._limits.queue_bytes
         if self._queued_bytes and self._queued_bytes + size > limit:
-            raise Overloaded("queue_full", f"{self._queued_bytes} bytes wait to be stored, {limit} may", retry_after_s=1)
+            raise Overloaded(
+                "queue_full", f"{self._queued_bytes} bytes wait to be stored, {limit} may", retry_after_s=1
+            )
         if mine and mine + size > limit * self._limits.tenant_queue_ratio:
             raise Overloaded(
                 "tenant_queue_full", f"{mine} bytes of tenant {batch.tenant!r} wait to be stored", retry_after_s=1
@@ -173,7 +176,8 @@ class Intake:
         return sum(waiting.batch.records for waiting in self._queue)
 
     def _take(self) -> list[_Waiting]:
-        members, rows = [], 0
+        members: list[_Waiting] = []
+        rows = 0
         while self._queue and (not members or rows < self._limits.commit_rows):
             members.append(self._queue.popleft())
             rows += members[-1].batch.records
@@ -279,4 +283,3 @@ class Intake:
                 traces = np.stack([found["high"].to_numpy(), found["low"].to_numpy()], axis=1)
                 spans = found["span"].to_numpy().reshape(-1, 1)
                 self._spans.add(span_keys(traces.view(np.uint8), spans.view(np.uint8), found["tenant"].to_numpy()))
-

@@ -1,7 +1,7 @@
 """What a series is: its kind, its identity, its labels.
 
-Identity = (tenant, metric name, sorted labels). The id is 16 bits of the name's hash before 48 bits of the hash of name and
-labels, so that the series of one metric lie together in the store without a metric column in the samples.
+Identity = (tenant, metric name, sorted labels). The id is 16 bits of the name's hash before 48 bits of the hash of name
+and labels, so that the series of one metric lie together in the store without a metric column in the samples.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,9 @@ _LOW_48 = (1 << 48) - 1
 def series_id(metric: str, labels: Mapping[str, str]) -> int:
     """The id of a series; `labels` need not be sorted, must not hold `__name__`."""
     canonical = "\0".join([metric, *(f"{key}\0{labels[key]}" for key in sorted(labels))])
-    return (xxhash.xxh3_64_intdigest(metric.encode()) >> 48 << 48) | (xxhash.xxh3_64_intdigest(canonical.encode()) & _LOW_48)
+    return (xxhash.xxh3_64_intdigest(metric.encode()) >> 48 << 48) | (
+        xxhash.xxh3_64_intdigest(canonical.encode()) & _LOW_48
+    )
 
 
 def meta_key(row: Mapping[str, Any]) -> int:

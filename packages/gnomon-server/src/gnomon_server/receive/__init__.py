@@ -1,1 +1,1 @@
-"""Edges in, thin: each reads a request, asks who may, decodes, waits for the commit, replies in its protocol's words."""
+"""Edges in, thin: read a request, ask who may, decode, wait for the commit, reply in the protocol's words."""

@@ -63,7 +63,9 @@ class OtlpReceiver:
         """End the decoding thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def take(self, signal: Signal, body: bytes, tenant: str, protocol: str, *, is_json: bool = False) -> Rejections:
+    async def take(
+        self, signal: Signal, body: bytes, tenant: str, protocol: str, *, is_json: bool = False
+    ) -> Rejections:
         """Store one request; returns what was refused of it. GnomonError when none of it was stored."""
         labels = {"signal": signal.value, "protocol": protocol}
         self._registry.count("gnomon_received_bytes_total", len(body), **labels)

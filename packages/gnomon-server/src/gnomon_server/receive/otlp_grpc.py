@@ -64,7 +64,9 @@ class OtlpGrpc:
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
         where = f"{host}:{port}"
         try:
-            bound = server.add_secure_port(where, _credentials(self._tls)) if self._tls else server.add_insecure_port(where)
+            bound = (
+                server.add_secure_port(where, _credentials(self._tls)) if self._tls else server.add_insecure_port(where)
+            )
         except RuntimeError as error:
             raise GnomonError(
                 "port_taken", f"cannot listen on {where}: {_last_line(error)}", where="otlp.grpc",

@@ -1,7 +1,7 @@
 """Named events: each thing worth telling has one name, said once as a counter and once as a log line.
 
-Lines go to standard error as `time level event detail`, and wait in a bounded list until they are sent as log records of
-the tenant `_gnomon`.
+Lines go to standard error as `time level event detail`, and wait in a bounded list until they are stored as log records
+of the tenant `_gnomon`.
 """
 
 import sys
@@ -71,7 +71,7 @@ class Events:
         self._waiting.append(event)
         if severity >= self._level:
             at = datetime.fromtimestamp(event.at_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
-            print(f"{at} {_WORDS[severity]:5} {name} {detail}".rstrip(), file=self._out or sys.stderr, flush=True)  # noqa: T201  (this is the log)
+            print(f"{at} {_WORDS[severity]:5} {name} {detail}".rstrip(), file=self._out or sys.stderr, flush=True)
 
     def take(self) -> list[Event]:
         """The events since the last call; at most the newest thousand."""

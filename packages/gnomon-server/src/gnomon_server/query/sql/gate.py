@@ -17,8 +17,10 @@ from gnomon_server.store.interface import QueryLimits, Store
 
 _SYNTAX_ERROR = "sql_62"
 _NO_JSON = "sql_36"  # BAD_ARGUMENTS: parsed, but nothing that has a JSON tree (DESCRIBE, PARALLEL WITH, ...)
-_NESTED = {"sql_306", "sql_167", "sql_168", "sql_62"}  # deeper or larger than the parser takes
+_NESTED = {"sql_306", "sql_167", "sql_168"}  # deeper or larger than the parser takes
 _LIMITS = QueryLimits(deadline_s=5, memory_bytes=256 << 20, result_rows=1)
+# So shallow that no reader of the tree, Python's included, comes to its own end.
+_SETTINGS = {"max_parser_depth": "200", "max_ast_depth": "200"}
 _MAX_BYTES = 256 << 10  # ClickHouse's own max_query_size
 
 
@@ -42,7 +44,7 @@ async def admit(store: Store, text: str) -> Checked:
     encoded = base64.b64encode(_utf8(text)).decode()
     sql = f"SELECT parseQueryToJSON(base64Decode('{encoded}')) AS tree, formatQueryFromJSON(tree) AS statement"
     try:
-        table, _ = await store.query(sql, limits=_LIMITS)
+        table, _ = await store.query(sql, settings=_SETTINGS, limits=_LIMITS)
     except InvalidInput as error:
         raise _explain(error, text) from None
     row = table.to_pylist()[0]
