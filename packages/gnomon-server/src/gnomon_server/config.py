@@ -1,7 +1,8 @@
 """The parts' settings composed into one tree, and where each value comes from.
 
 A key `retention.metrics` is the environment variable `GNOMON_RETENTION_METRICS` and, where one exists, a flag. Flag
-before environment before file before default. All mistakes are reported at once, each with its key; unknown keys are mistakes.
+before environment before file before default. All mistakes are reported at once, each with its key; unknown keys are
+mistakes.
 Every secret can be given as `<key>_file`, the path of a file that holds it.
 """
 

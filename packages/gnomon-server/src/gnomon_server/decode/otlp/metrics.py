@@ -97,7 +97,7 @@ def _walk_metric(
     if not raws:
         return
     metric = context.metrics.get(message, which, resource, scope)
-    if metric.base:
+    if metric.name and metric.base:
         sent[_SHAPES[which]].add(metric, raws)
     else:
         reason = f"a metric's name needs a letter, digit or colon, got {metric.name!r:.100}"

@@ -78,7 +78,9 @@ def json_values(column: pa.Array, of: str = "") -> list[Any]:
         return [None if value is None else str(value) for value in column.to_pylist()]
     if pa.types.is_dictionary(kind):
         return json_values(column.dictionary_decode())
-    special = next((read for name, read in _BY_NAME.items() if name in of and "(" not in of.replace("Nullable(", "")), None)
+    special = next(
+        (read for name, read in _BY_NAME.items() if name in of and "(" not in of.replace("Nullable(", "")), None
+    )
     values = [None if value is None else special(value) for value in column.to_pylist()] if special else _values(column)
     if column.null_count:
         for position in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)).tolist():
@@ -134,7 +136,8 @@ def _maps(column: pa.MapArray) -> list[Any]:
     offsets = column.offsets.to_numpy().tolist()
     keys, items = [str(key) for key in json_values(column.keys)], json_values(column.items)
     return [
-        dict(zip(keys[start:end], items[start:end], strict=True)) for start, end in zip(offsets, offsets[1:], strict=False)
+        dict(zip(keys[start:end], items[start:end], strict=True))
+        for start, end in zip(offsets, offsets[1:], strict=False)
     ]
 
 
@@ -177,4 +180,3 @@ FORMATS: dict[str, tuple[str, Callable[[Answer], bytes]]] = {
     "csv": ("text/csv; charset=utf-8", to_csv),
 }
 """Name in the request -> media type, writer."""
-

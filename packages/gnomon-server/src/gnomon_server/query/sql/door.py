@@ -72,9 +72,7 @@ class SqlDoor:
         described, _ = await self._store.query(
             f"DESCRIBE ({checked.sql})", values, database=DATABASE, settings=settings, limits=limits
         )
-        table, stats = await self._store.query(
-            checked.sql, values, database=DATABASE, settings=settings, limits=limits
-        )
+        table, stats = await self._store.query(checked.sql, values, database=DATABASE, settings=settings, limits=limits)
         return Answer(table, tuple(described["type"].to_pylist()), stats)
 
 

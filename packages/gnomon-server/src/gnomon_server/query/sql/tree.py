@@ -176,7 +176,9 @@ class _Checks:
         if argument["type"] != "Literal" or value.get("field_type") != "String":
             if name.lower() == "cast":
                 raise refuse("sql_type_forbidden", "the type of a CAST is written out", self._text, name)
-            raise refuse("sql_type_forbidden", f"the last argument of {name}() is a type, written out", self._text, name)
+            raise refuse(
+                "sql_type_forbidden", f"the last argument of {name}() is a type, written out", self._text, name
+            )
         if word := listed.foreign_type(value["value"]):
             raise self._no_type(word)
 
