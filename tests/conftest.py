@@ -1,10 +1,11 @@
-"""Fixtures that many tests share: a real store on a real engine, in a temporary directory."""
+"""Fixtures that many tests share: a real store on a real engine, a real server in a process of its own."""
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.server import Server
 
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.supervisor import EngineSettings
@@ -21,3 +22,37 @@ async def store() -> AsyncIterator[DurableStore]:
             yield started
         finally:
             await started.stop()
+
+
+@pytest.fixture(scope="session")
+def gnomon() -> Iterator[Server]:
+    """One server for all tests that do not disturb it."""
+    with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
+        server = Server(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def own_gnomon() -> Iterator[Server]:
+    """A server of the test's own, to be killed, filled and bent."""
+    with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
+        server = Server(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+_evaluated: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count evaluations of the field's corpora: tests marked `corpus` that passed."""
+    if report.when == "call" and report.passed and "corpus" in report.keywords:
+        _evaluated.append(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many ran: a run without the corpora looks the same but for this line."""
+    terminalreporter.write_line(f"corpus evaluations: {len(_evaluated)}")

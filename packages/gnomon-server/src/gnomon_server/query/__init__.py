@@ -1,1 +1,1 @@
-"""Asking: each language behind the same door, with limits, deadline and cancel. Everything above asks here, never a table."""
+"""Asking: each language behind a door with limits, deadline and cancel; what is above asks here, and never a table."""

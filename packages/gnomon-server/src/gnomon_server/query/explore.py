@@ -1,7 +1,7 @@
 """The console's questions: services, newest traces, one trace, newest logs, metrics.
 
-Newest-first questions go back in growing windows and stop when they have enough, so that their cost follows the answer and
-not the age of the data; `ORDER BY toStartOfHour(ts) DESC, ts DESC` is the sort key backwards, which reading can stop in.
+Newest-first questions go back in growing windows and stop when they have enough, so that their cost follows the answer
+and not the age of the data; `ORDER BY toStartOfHour(ts) DESC, ts DESC` is the sort key backwards: reading can stop.
 """
 
 import re
@@ -34,8 +34,8 @@ SPAN_COLUMNS = f"""
     arrayMap(x -> lower(hex(x)), ln_trace) AS ln_trace_hex, arrayMap(x -> lower(hex(x)), ln_span) AS ln_span_hex, ln_j
 """
 LOG_COLUMNS = f"""
-    toUnixTimestamp64Nano(ts) AS at, toUnixTimestamp64Nano(observed) AS seen, service, sev, sev_text, body, body_json, event,
-    trace_hex AS trace, {_ID.format("span_id", "0" * 16)} AS span, rid, scope, s, i, f, b, j
+    toUnixTimestamp64Nano(ts) AS at, toUnixTimestamp64Nano(observed) AS seen, service, sev, sev_text, body, body_json,
+    event, trace_hex AS trace, {_ID.format("span_id", "0" * 16)} AS span, rid, scope, s, i, f, b, j
 """
 # Name suffixes that one metric's series carry by their kind (model.series.Kind).
 _SUFFIXES = {6: "_bucket", 7: "_sum", 8: "_count", 9: "_min", 10: "_max", 12: "_sum", 13: "_count"}
@@ -243,7 +243,8 @@ class Explorer:
         rows = await self._ask(
             tenant,
             """SELECT metric, bitAnd(kind, 15) AS what, uniq(id) AS series FROM series
-                WHERE day >= toDate({first:Int64}, 'UTC') AND day <= toDate({last:Int64}, 'UTC') GROUP BY metric, what""",
+                WHERE day >= toDate({first:Int64}, 'UTC') AND day <= toDate({last:Int64}, 'UTC')
+                GROUP BY metric, what""",
             days,
         )
         meta = {

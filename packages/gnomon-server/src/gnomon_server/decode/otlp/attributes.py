@@ -128,12 +128,12 @@ class _Pairs:
         self.numbers = np.zeros(len(pairs.starts), np.uint64)
         self._read(pairs, table.limits)
         others = np.flatnonzero(self.kind == OTHER)
-        # What Arrow takes keys and texts from: four stretches a pair (tag and length, key, tags and lengths, text).
+        # What Arrow takes keys and texts from: four stretches a pair (key, tags and lengths, text, up to the next key).
         self.stretches = np.empty(4 * len(self.kind) + 1, np.int32)
-        for place, column in enumerate((pairs.starts, self.key_at, self.head_at, self.text_at)):
+        for place, column in enumerate((self.key_at, self.head_at, self.text_at, pairs.ends)):
             self.stretches[place:-1:4] = column
         self.stretches[-1] = pairs.ends[-1] if len(self.kind) else 0
-        self.key_slot = np.arange(1, 4 * len(self.kind), 4)
+        self.key_slot = np.arange(0, 4 * len(self.kind), 4)
         self.text_slot = self.key_slot + 2
         if len(others):
             self._read_others(others, pairs, table, rejections)

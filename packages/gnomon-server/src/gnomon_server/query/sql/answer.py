@@ -1,14 +1,15 @@
 """An answer as JSON, CSV or Arrow bytes.
 
-JSON has no words for some values: times are text in UTC with the digits of their type (`2026-11-21T09:21:35.123456789Z`),
-NaN and infinities are the strings `NaN`, `Infinity`, `-Infinity`, byte strings are hex, decimals and 128-bit integers text,
-maps objects, tuples arrays (objects where their elements are named). 64-bit integers are numbers, all digits kept.
+JSON has no words for some values: times are text in UTC with their type's digits (`2026-11-21T09:21:35.123456789Z`),
+NaN and infinities are the strings `NaN`, `Infinity`, `-Infinity`, byte strings are hex, decimals and 128-bit integers
+text, maps objects, tuples arrays (objects where their elements are named). 64-bit integers are numbers, all digits kept.
 
 Columns are turned into lists by Arrow and NumPy, whole at a time; only what is nested is walked row by row.
 """
 
-import ipaddress
 import io
+import ipaddress
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,7 @@ def to_arrow(answer: Answer) -> bytes:
     table, sink = typed(answer), pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def to_csv(answer: Answer) -> bytes:
@@ -90,25 +91,26 @@ def json_values(column: pa.Array, of: str = "") -> list[Any]:
 
 def _values(column: pa.Array) -> list[Any]:
     """A column's values; what stands for a null is overwritten by the caller."""
-    kind = column.type
-    if pa.types.is_map(kind):
-        return _maps(column)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        items, offsets = json_values(column.values), column.offsets.to_numpy().tolist()
-        return [items[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
-    if pa.types.is_struct(kind):
-        return _tuples(column)
-    if pa.types.is_timestamp(kind):
-        return _list(pc.replace_substring(column.cast(pa.timestamp(kind.unit, _UTC)).cast(pa.string()), " ", "T"))
-    if pa.types.is_date(kind) or pa.types.is_decimal(kind):
-        return _list(column.cast(pa.string()))
-    if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return [value.hex() if value is not None else None for value in column.to_pylist()]
-    if pa.types.is_floating(kind):
-        return _floats(column.cast(pa.float64()))
-    if pa.types.is_string(kind):
-        return _texts(column)
+    return next((read for holds, read in _BY_KIND if holds(column.type)), _plain)(column)
+
+
+def _plain(column: pa.Array) -> list[Any]:
     return _list(column.fill_null(0) if column.null_count else column)
+
+
+def _times(column: pa.Array) -> list[Any]:
+    # A time of no zone is written ten times faster than one of UTC, and reads the same.
+    texts = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
+    return _list(pc.binary_join_element_wise(pc.binary_replace_slice(texts, 10, 11, "T"), "Z", ""))
+
+
+def _bytes(column: pa.Array) -> list[Any]:
+    return [None if value is None else value.hex() for value in column.to_pylist()]
+
+
+def _lists(column: pa.Array) -> list[Any]:
+    items, offsets = json_values(column.values), column.offsets.to_numpy().tolist()
+    return [items[start:end] for start, end in itertools.pairwise(offsets)]
 
 
 def _list(column: pa.Array) -> list[Any]:
@@ -135,10 +137,7 @@ def _floats(column: pa.Array) -> list[Any]:
 def _maps(column: pa.MapArray) -> list[Any]:
     offsets = column.offsets.to_numpy().tolist()
     keys, items = [str(key) for key in json_values(column.keys)], json_values(column.items)
-    return [
-        dict(zip(keys[start:end], items[start:end], strict=True))
-        for start, end in zip(offsets, offsets[1:], strict=False)
-    ]
+    return [dict(zip(keys[start:end], items[start:end], strict=True)) for start, end in itertools.pairwise(offsets)]
 
 
 def _tuples(column: pa.StructArray) -> list[Any]:
@@ -173,6 +172,19 @@ _BY_NAME: dict[str, Callable[[Any], Any]] = {
     "UInt128": lambda value: _integer(value, signed=False),
     "Int128": lambda value: _integer(value, signed=True),
 }
+
+_BY_KIND: tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], list[Any]]], ...] = (
+    (pa.types.is_string, _texts),
+    (pa.types.is_floating, lambda column: _floats(column.cast(pa.float64()))),
+    (pa.types.is_timestamp, _times),
+    (pa.types.is_map, _maps),
+    (pa.types.is_list, _lists),
+    (pa.types.is_struct, _tuples),
+    (pa.types.is_date, lambda column: _list(column.cast(pa.string()))),
+    (pa.types.is_decimal, lambda column: _list(column.cast(pa.string()))),
+    (pa.types.is_binary, _bytes),
+    (pa.types.is_fixed_size_binary, _bytes),
+)
 
 FORMATS: dict[str, tuple[str, Callable[[Answer], bytes]]] = {
     "json": ("application/json", to_json),

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from gnomon_server.errors import InvalidInput
 from gnomon_server.query.sql.gate import admit
+from gnomon_server.query.sql.refusal import engine_error
 from gnomon_server.query.sql.scope import DATABASE, tenant_settings
 from gnomon_server.store.interface import QueryLimits, QueryStats, Store
 
@@ -69,10 +71,12 @@ class SqlDoor:
             "enable_extended_results_for_datetime_functions": "1",
             "max_result_bytes": str(limits.memory_bytes),
         }
-        described, _ = await self._store.query(
-            f"DESCRIBE ({checked.sql})", values, database=DATABASE, settings=settings, limits=limits
-        )
-        table, stats = await self._store.query(checked.sql, values, database=DATABASE, settings=settings, limits=limits)
+        ask = partial(self._store.query, params=values, database=DATABASE, settings=settings, limits=limits)
+        try:
+            described, _ = await ask(f"DESCRIBE ({checked.sql})")
+            table, stats = await ask(checked.sql)
+        except InvalidInput as error:
+            raise engine_error(error, query) from None
         return Answer(table, tuple(described["type"].to_pylist()), stats)
 
 

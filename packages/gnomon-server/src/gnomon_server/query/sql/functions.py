@@ -14,13 +14,12 @@ _HEADING = re.compile(r"\[(.+)\]")
 TABLE_FUNCTIONS = frozenset({"numbers", "generate_series", "generateseries"})
 """They count, and nothing else; their arguments must be literals."""
 
-TYPES = frozenset(
-    """
+_TYPES = """
     Array Bool Date Date32 DateTime DateTime32 DateTime64 Decimal Decimal32 Decimal64 Decimal128 FixedString Float32
     Float64 IPv4 IPv6 Int8 Int16 Int32 Int64 Int128 JSON LowCardinality Map Nullable String Tuple UInt8 UInt16 UInt32
     UInt64 UInt128 UUID
-    """.split()
-)
+"""
+TYPES = frozenset(_TYPES.split())
 """What may stand in a CAST and in `{name:Type}`. Not AggregateFunction (above), nor Identifier (names a table)."""
 
 _WORD = re.compile(r"[A-Za-z_]\w*")

@@ -1,9 +1,10 @@
 """The gate: untrusted SQL is parsed by the engine, the tree is checked against lists, and what runs is written from it.
 
-The text is given to `parseQueryToJSON` as a value, so no quoting, comment or encoding can make it part of a statement. The
-tree is walked by `tree.SHAPES`; a kind of node or a field that is not listed there is refused, so that syntax which a new
-version adds stays outside until somebody has judged it. `formatQueryFromJSON` then writes the statement from the checked
-tree: what runs is what was checked, whatever the text looked like.
+The text is given to `parseQueryToJSON` as a value, so no quoting, comment or encoding can make it part of a statement.
+The tree is walked by `tree.SHAPES`; a kind of node or a field that is not listed there is refused, so that syntax which
+a new version adds stays outside until somebody has judged it. `formatQueryFromJSON` then writes the statement from the
+checked tree: what runs is what was checked, whatever the text looked like. Both functions came with ClickHouse 26.8; an
+older server has no such door.
 """
 
 import base64

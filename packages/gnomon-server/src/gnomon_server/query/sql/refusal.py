@@ -15,6 +15,8 @@ _TOKEN = re.compile(
 )
 _SYNTAX = re.compile(r"failed at position (\d+) \((.*?)\)(?: \(line \d+, col \d+\))?: ", re.DOTALL)
 _EXPECTED = re.compile(r"Expected one of: (.*?)(?:: In scope |\.? \(SYNTAX_ERROR\)|$)", re.DOTALL)
+_PREFIX = re.compile(r"^Code: \d+\. DB::Exception: ")
+_QUOTED_NAME = re.compile(r"`([^`]+)`")
 _SHOWN = 8  # of the tokens that the parser would have taken; it lists up to hundreds
 _MARGIN = 60
 
@@ -40,6 +42,15 @@ def syntax_error(message: str, text: str) -> InvalidInput:
     # The engine counts bytes, from 1.
     offset = len(text.encode()[: int(found[1]) - 1].decode("utf-8", "ignore"))
     return InvalidInput("sql_syntax", what, where=_spot(text, offset, 1))
+
+
+def engine_error(error: InvalidInput, text: str) -> InvalidInput:
+    """What ClickHouse said about a query that passed the gate (a column it does not know, a type that does not fit)."""
+    what = _PREFIX.sub("", error.what).partition(" In scope ")[0].partition(": In scope ")[0].removesuffix(".")
+    name = _QUOTED_NAME.search(what)
+    return InvalidInput(
+        error.code, what, where=_spot(text, *_find(text, name[1])) if name else "query", hint=error.hint
+    )
 
 
 def _find(text: str, name: str) -> tuple[int, int]:

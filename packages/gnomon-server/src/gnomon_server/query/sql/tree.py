@@ -16,8 +16,8 @@ SHAPES: dict[str, frozenset[str]] = {
         "is_into_outfile_with_stdout",
         "SelectIntersectExceptQuery": "final_operator children",
         "SelectQuery": "with select distinct tables prewhere where group_by group_by_all group_by_with_totals "
-        "group_by_with_rollup group_by_with_cube group_by_with_grouping_sets having window qualify order_by order_by_all "
-        "interpolate limit_offset limit_length limit_with_ties limit_by limit_by_length limit_by_offset",
+        "group_by_with_rollup group_by_with_cube group_by_with_grouping_sets having window qualify order_by "
+        "order_by_all interpolate limit_offset limit_length limit_with_ties limit_by limit_by_length limit_by_offset",
         "WithElement": "name subquery is_materialized",
         "ExpressionList": "children",
         "TablesInSelectQuery": "children",

@@ -6,17 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 _START_S = 60
 _LISTENING = re.compile(r"listening (\S+) (\S+):(\d+)")
@@ -115,23 +111,3 @@ def _open(request: urllib.request.Request) -> tuple[int, dict[str, str], bytes]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, {name.lower(): value for name, value in error.headers.items()}, error.read()
-
-
-@pytest.fixture(scope="session")
-def gnomon() -> Iterator[Server]:
-    """One server for all tests that do not disturb it."""
-    with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
-        server = Server(Path(folder))
-        server.start()
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def own_gnomon() -> Iterator[Server]:
-    """A server of the test's own, to be killed, filled and bent."""
-    with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
-        server = Server(Path(folder))
-        server.start()
-        yield server
-        server.stop()
