@@ -4,10 +4,12 @@ Nothing of gnomon_server.decode is used. Names and ids of series are the model's
 """
 
 import base64
+import itertools
 import json
 import math
 import struct
 from collections import Counter
+from typing import Any
 
 import orjson
 import xxhash
@@ -21,26 +23,36 @@ from gnomon_server.model.series import DELTA, STALE_BITS, Kind, series_id
 DAY_NS = 86_400_000_000_000
 MAX_NS = 2**32 * 10**9 - 1
 STALE = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
-PROMOTED = (
-    "service.name service.version deployment.environment.name deployment.environment cloud.region "
-    "cloud.availability_zone k8s.cluster.name k8s.namespace.name k8s.pod.name k8s.container.name host.name"
-).split()
+PROMOTED = [
+    "service.name",
+    "service.version",
+    "deployment.environment.name",
+    "deployment.environment",
+    "cloud.region",
+    "cloud.availability_zone",
+    "k8s.cluster.name",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+    "host.name",
+]
 
 
 class Rows:
     """Rows by table, and what was refused or altered, by reason."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.tables = {}
         self.refused = Counter()
         self.altered = Counter()
         self.records = 0
 
-    def add(self, table, **row):
+    def add(self, table: Any, **row: Any) -> None:
+        """A row of a table."""
         self.tables.setdefault(table, []).append(row)
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """AnyValue as what JSON can say."""
     which = value.WhichOneof("value")
     if which is None:
@@ -53,19 +65,17 @@ def plain(value):
         if len(mapping) == 1 and next(iter(mapping)).startswith("$"):
             return {"$map": mapping}
         return mapping
-    if which == "bytes_value":
-        return {"$bytes": base64.b64encode(content).decode()}
     if which == "double_value" and not math.isfinite(content):
         return {"$double": "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"}
-    return content
+    return {"$bytes": base64.b64encode(content).decode()} if which == "bytes_value" else content
 
 
-def attributes_of(pairs):
+def attributes_of(pairs: Any) -> dict[str, Any]:
     """A map; of equal keys the last one counts."""
     return {pair.key: plain(pair.value) for pair in pairs}
 
 
-def typed(pairs):
+def typed(pairs: Any) -> dict[str, Any]:
     """The five typed maps."""
     last = {pair.key: pair.value for pair in pairs}
     maps = {name: {} for name in "sifbj"}
@@ -79,11 +89,16 @@ def typed(pairs):
     return maps
 
 
-def dumps(content):
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")) if _simple(content) else orjson.dumps(content).decode()
+def dumps(content: Any) -> str:
+    """The stored text of a plain value."""
+    return (
+        json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        if _simple(content)
+        else orjson.dumps(content).decode()
+    )
 
 
-def _simple(content):
+def _simple(content: Any) -> bool:
     """Whether the two JSON writers agree: they format floats differently."""
     if isinstance(content, dict):
         return all(map(_simple, content.values()))
@@ -93,7 +108,9 @@ def _simple(content):
 
 
 class OneResource:
-    def __init__(self, message):
+    """A resource, decoded."""
+
+    def __init__(self, message: Any) -> None:
         self.attributes = attributes_of(message.attributes)
         self.typed = typed(message.attributes)
         self.rid = xxhash.xxh3_64_intdigest(orjson.dumps(self.attributes, option=orjson.OPT_SORT_KEYS))
@@ -101,7 +118,8 @@ class OneResource:
         self.service = name if isinstance(name, str) and name else "unknown_service"
 
 
-def scope_text(scope, schema_url):
+def scope_text(scope: Any, schema_url: str) -> str:
+    """A scope as JSON text, only what it says."""
     given = {
         "name": scope.name,
         "version": scope.version,
@@ -112,7 +130,8 @@ def scope_text(scope, schema_url):
     return dumps(given) if given else ""
 
 
-def check_time(rows, ns, latest):
+def check_time(rows: Any, ns: int, latest: int) -> bool:
+    """Whether a time can be stored; refused by name if not."""
     if ns == 0:
         rows.refused["time_unset"] += 1
         return False
@@ -122,13 +141,15 @@ def check_time(rows, ns, latest):
     return True
 
 
-def add_resource(rows, resource, ns):
+def add_resource(rows: Any, resource: Any, ns: int) -> None:
+    """A row of `resources` for this day, once."""
     key = (ns // DAY_NS, resource.rid)
     if not any((row["day"], row["rid"]) == key for row in rows.tables.get("resources", [])):
         rows.add("resources", day=key[0], rid=resource.rid, service=resource.service, **resource.typed)
 
 
-def traces(body, latest=MAX_NS):
+def traces(body: bytes, latest: int = MAX_NS) -> "Rows":
+    """Rows of `spans` and `resources`."""
     rows = Rows()
     for group in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = OneResource(group.resource)
@@ -139,7 +160,7 @@ def traces(body, latest=MAX_NS):
     return rows
 
 
-def _span(rows, span, resource, scope, latest):
+def _span(rows: Any, span: Any, resource: Any, scope: Any, latest: int) -> None:
     if len(span.trace_id) != 16 or not any(span.trace_id):
         rows.refused["invalid_trace_id"] += 1
         return
@@ -182,7 +203,7 @@ def _span(rows, span, resource, scope, latest):
     )
 
 
-def _with_extras(pairs, dropped, state):
+def _with_extras(pairs: Any, dropped: int, state: str) -> str:
     content = attributes_of(pairs)
     if dropped:
         content["$dropped"] = dropped
@@ -191,7 +212,8 @@ def _with_extras(pairs, dropped, state):
     return dumps(content)
 
 
-def logs(body, now_ns, latest=MAX_NS):
+def logs(body: bytes, now_ns: int, latest: int = MAX_NS) -> Any:
+    """Rows of `logs` and `resources`."""
     rows = Rows()
     for group in ExportLogsServiceRequest.FromString(body).resource_logs:
         resource = OneResource(group.resource)
@@ -229,13 +251,15 @@ def logs(body, now_ns, latest=MAX_NS):
 # -- metrics ----------------------------------------------------------------------------------------------------------
 
 
-def label_text(value):
+def label_text(value: Any) -> str:
+    """A plain value as a label's text."""
     if isinstance(value, str):
         return value
     return "" if value is None else dumps(value)
 
 
-def labels_of(attributes):
+def labels_of(attributes: Any) -> dict[str, str]:
+    """Attributes as labels."""
     labels = {}
     for key in sorted(attributes):
         name, value = label_name(key), label_text(attributes[key])
@@ -245,7 +269,9 @@ def labels_of(attributes):
 
 
 class OneMetric:
-    def __init__(self, rows, message, which, resource, scope):
+    """A metric of one resource and scope."""
+
+    def __init__(self, rows: Any, message: Any, which: Any, resource: Any, scope: Any) -> None:
         data = getattr(message, which)
         self.rows, self.resource, self.scope, self.name = rows, resource, scope, message.name
         self.temporality = getattr(data, "aggregation_temporality", 0)
@@ -257,7 +283,7 @@ class OneMetric:
         )
         self.message = message
 
-    def series(self, point, kind, suffix="", delta=None, **extra):
+    def series(self, point: Any, kind: int, suffix: str = "", delta: Any = None, **extra: Any) -> Any:
         """The id of a series, described once for each day."""
         attributes = self.resource.attributes
         promoted = {label_name(key): label_text(attributes[key]) for key in PROMOTED if key in attributes}
@@ -283,7 +309,10 @@ class OneMetric:
         )
         return identity
 
-    def sample(self, point, value, kind, suffix="", delta=None, exact=0, **extra):
+    def sample(
+        self, point: Any, value: Any, kind: int, suffix: str = "", delta: Any = None, exact: int = 0, **extra: Any
+    ) -> Any:
+        """A row of `samples` or `delta_samples`."""
         delta = self.delta if delta is None else delta
         identity = self.series(point, kind, suffix, delta, **extra)
         value = STALE if point.flags & 1 else value
@@ -298,7 +327,8 @@ class OneMetric:
         )
         return identity
 
-    def exemplars(self, point, series_of):
+    def exemplars(self, point: Any, series_of: Any) -> None:
+        """Rows of `exemplars` of one point."""
         for exemplar in point.exemplars:
             which = exemplar.WhichOneof("value")
             if which is None or not exemplar.time_unix_nano:
@@ -316,7 +346,8 @@ class OneMetric:
             )
 
 
-def target(resource):
+def target(resource: Any) -> dict[str, str]:
+    """`job` and `instance`."""
     attributes = resource.attributes
     service, namespace = attributes.get("service.name"), attributes.get("service.namespace")
     job = label_text(service) or resource.service
@@ -327,13 +358,15 @@ def target(resource):
     return {key: value for key, value in labels.items() if value}
 
 
-def describe(rows, day, **row):
+def describe(rows: Any, day: Any, **row: Any) -> None:
+    """A row of `series` for this day, once."""
     known = rows.tables.setdefault("series", [])
     if not any((other["day"], other["id"]) == (day, row["id"]) for other in known):
         rows.add("series", day=day, **row)
 
 
-def metrics(body, latest=MAX_NS):
+def metrics(body: bytes, latest: int = MAX_NS) -> Any:
+    """Rows of every table of metrics."""
     rows = Rows()
     newest, resources, metas = {}, {}, {}
     for group in ExportMetricsServiceRequest.FromString(body).resource_metrics:
@@ -363,7 +396,7 @@ def metrics(body, latest=MAX_NS):
     return rows
 
 
-def _meta(metric):
+def _meta(metric: Any) -> Any:
     names = {"exponential_histogram": "exponential"}
     metadata = attributes_of(metric.message.metadata)
     return {
@@ -377,7 +410,7 @@ def _meta(metric):
     }
 
 
-def _target_info(rows, resource, ns):
+def _target_info(rows: Any, resource: Any, ns: int) -> None:
     rest = {
         key: value
         for key, value in resource.attributes.items()
@@ -394,7 +427,7 @@ def _target_info(rows, resource, ns):
         rows.add("samples", id=identity, ts=ns // 10**6, v=1.0, start=0, sent=0.0, exact=0)
 
 
-def _number(rows, metric, point):
+def _number(rows: Any, metric: Any, point: Any) -> bool:
     which = point.WhichOneof("value")
     if which is None and not point.flags & 1:
         rows.refused["value_missing"] += 1
@@ -407,9 +440,9 @@ def _number(rows, metric, point):
     return True
 
 
-def _histogram(rows, metric, point):
+def _histogram(rows: Any, metric: Any, point: Any) -> bool:
     bounds, counts = list(point.explicit_bounds), list(point.bucket_counts)
-    rising = all(map(math.isfinite, bounds)) and all(low < high for low, high in zip(bounds, bounds[1:], strict=False))
+    rising = all(map(math.isfinite, bounds)) and all(low < high for low, high in itertools.pairwise(bounds))
     if not rising or (len(counts) != len(bounds) + 1 and (counts or bounds)):
         rows.refused["histogram_shape"] += 1
         return False
@@ -429,7 +462,7 @@ def _histogram(rows, metric, point):
     return True
 
 
-def _exponential(rows, metric, point):
+def _exponential(rows: Any, metric: Any, point: Any) -> bool:
     if not -10 <= point.scale <= 20:
         rows.refused["exponential_scale"] += 1
         return False
@@ -463,7 +496,7 @@ def _exponential(rows, metric, point):
     return True
 
 
-def _summary(rows, metric, point):
+def _summary(rows: Any, metric: Any, point: Any) -> bool:
     metric.sample(point, point.sum, Kind.SUMMARY_SUM, "_sum", delta=False)
     metric.sample(point, float(point.count), Kind.SUMMARY_COUNT, "_count", delta=False)
     for quantile in point.quantile_values:
@@ -484,7 +517,7 @@ POINTS = {
 # -- comparing --------------------------------------------------------------------------------------------------------
 
 
-def comparable(value):
+def comparable(value: Any) -> Any:
     """Floats by their bits (NaN equals itself, 0.0 is not -0.0), maps as sorted pairs."""
     if isinstance(value, float):
         return struct.pack("<d", value)
@@ -495,12 +528,12 @@ def comparable(value):
     return value
 
 
-def table_of(rows):
+def table_of(rows: Any) -> Any:
     """Rows of the reference in comparable form, sorted."""
     return sorted((sorted((name, comparable(value)) for name, value in row.items()) for row in rows), key=repr)
 
 
-def arrow_rows(table):
+def arrow_rows(table: Any) -> Any:
     """The same of a RecordBatch: times as integers, maps as sorted pairs (an equal key would show twice)."""
     import pyarrow as pa  # noqa: PLC0415 - only the comparison needs it
 

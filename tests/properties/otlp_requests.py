@@ -13,11 +13,31 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 NOW_NS = 1_790_000_000_000_000_000
 
 few = st.integers(0, 3)
-words = st.sampled_from(["", "a", "GET", "café", "\0", "x" * 127, "y" * 128, "z" * 300, "字符", "w" * 20_000, "\U0001f600"])
+words = st.sampled_from(
+    ["", "a", "GET", "café", "\0", "x" * 127, "y" * 128, "z" * 300, "字符", "w" * 20_000, "\U0001f600"]
+)
 texts = words | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 keys = st.sampled_from(
-    ["a", "b", "http.route", "http_route", "service.name", "host.name", "job", "le", "", "__name__", "1st", "_x", "字符"]
-    + ["k" * 127, "k" * 128, "first 8 bytes... same", "first 8 byte/... same", "service.instance.id"]
+    [
+        "a",
+        "b",
+        "http.route",
+        "http_route",
+        "service.name",
+        "host.name",
+        "job",
+        "le",
+        "",
+        "__name__",
+        "1st",
+        "_x",
+        "字符",
+        "k" * 127,
+        "k" * 128,
+        "first 8 bytes... same",
+        "first 8 byte/... same",
+        "service.instance.id",
+    ]
 )
 doubles = st.floats(width=64) | st.sampled_from([0.0, -0.0, 1.5, float("nan"), float("inf"), float("-inf")])
 int64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, 1, 127, 128, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)])
@@ -225,7 +245,9 @@ summary_points = st.builds(
     count=uint64,
     sum=doubles,
     quantile_values=st.lists(
-        st.builds(metrics.SummaryDataPoint.ValueAtQuantile, quantile=st.sampled_from([0.0, 0.5, 0.99, 1.0]), value=doubles),
+        st.builds(
+            metrics.SummaryDataPoint.ValueAtQuantile, quantile=st.sampled_from([0.0, 0.5, 0.99, 1.0]), value=doubles
+        ),
         max_size=3,
         unique_by=lambda quantile: quantile.quantile,
     ),

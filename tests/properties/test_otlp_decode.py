@@ -4,12 +4,17 @@ GNOMON_EXAMPLES makes the search longer.
 """
 
 import os
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
 
 import otlp_reference as reference
 import otlp_requests as requests
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gnomon_server.decode.otlp import rounds
 from gnomon_server.decode.otlp.attributes import AttributeTable
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.logs import decode_logs
@@ -20,11 +25,13 @@ from gnomon_server.decode.otlp.traces import decode_traces
 NOW_NS = requests.NOW_NS
 LATEST_NS = NOW_NS + 2 * 86_400_000_000_000
 thorough = settings(
-    max_examples=int(os.environ.get("GNOMON_EXAMPLES", "60")), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=int(os.environ.get("GNOMON_EXAMPLES", "40")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
-def same(batch, rows):
+def same(batch: Any, rows: Any) -> None:
     """Every row of every table, the count of records, and what was refused."""
     assert set(batch.tables) == {name for name, found in rows.tables.items() if found}
     for name, table in batch.tables.items():
@@ -34,13 +41,21 @@ def same(batch, rows):
     assert batch.rejections.refused == rows.refused
 
 
-def context():
+@pytest.fixture(autouse=True, params=[1, 48], ids=["in step", "one by one"], scope="module")
+def both_ways_of_scanning(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few messages are scanned in a plain loop, many in rounds: every property holds for both."""
+    with mock.patch.object(rounds, "_FEW", request.param):
+        yield
+
+
+def context() -> DecodeContext:
+    """Fresh caches, and a clock two days before the latest time in the requests."""
     return DecodeContext(latest_ns=LATEST_NS)
 
 
 @thorough
 @given(requests.trace_requests)
-def test_spans_are_those_of_the_reference(request):
+def test_spans_are_those_of_the_reference(request: Any) -> None:
     """Every column of every span and resource."""
     body = request.SerializeToString()
     same(decode_traces(body, "default", context()), reference.traces(body, LATEST_NS))
@@ -48,7 +63,7 @@ def test_spans_are_those_of_the_reference(request):
 
 @thorough
 @given(requests.log_requests)
-def test_log_records_are_those_of_the_reference(request):
+def test_log_records_are_those_of_the_reference(request: Any) -> None:
     """Every column of every log record and resource."""
     body = request.SerializeToString()
     same(decode_logs(body, "default", context(), NOW_NS), reference.logs(body, NOW_NS, LATEST_NS))
@@ -56,7 +71,7 @@ def test_log_records_are_those_of_the_reference(request):
 
 @thorough
 @given(requests.metric_requests)
-def test_metrics_are_those_of_the_reference(request):
+def test_metrics_are_those_of_the_reference(request: Any) -> None:
     """Every sample, series, native histogram, exemplar and description."""
     body = request.SerializeToString()
     same(decode_metrics(body, "default", context()), reference.metrics(body, LATEST_NS))
@@ -64,7 +79,7 @@ def test_metrics_are_those_of_the_reference(request):
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(requests.trace_requests, max_size=4), st.lists(requests.metric_requests, max_size=4))
-def test_caches_do_not_show(traces, metrics):
+def test_caches_do_not_show(traces: Any, metrics: Any) -> None:
     """Many batches through one context with tiny caches are the same rows as each through a fresh one."""
     kept = context()
     kept.attributes = AttributeTable(kept.attribute_limits, max_entries=3, max_bytes=50)
@@ -80,10 +95,10 @@ def test_caches_do_not_show(traces, metrics):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(requests.attributes, st.randoms())
-def test_the_order_of_attributes_does_not_change_a_series(attributes, random):
+def test_the_order_of_attributes_does_not_change_a_series(attributes: Any, random: Any) -> None:
     """Identity is the sorted labels."""
 
-    def ids(pairs):
+    def ids(pairs: Any) -> Any:
         request = requests.ExportMetricsServiceRequest()
         metric = request.resource_metrics.add().scope_metrics.add().metrics.add(name="m")
         metric.gauge.data_points.add(time_unix_nano=NOW_NS, as_double=1.0, attributes=pairs)
@@ -96,7 +111,7 @@ def test_the_order_of_attributes_does_not_change_a_series(attributes, random):
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(requests.spans, st.data())
-def test_what_ordinary_encoders_do_not_write_is_read_too(span, data):
+def test_what_ordinary_encoders_do_not_write_is_read_too(span: Any, data: Any) -> None:
     """Fields in any order, twice, unknown ones between them: legal protobuf, and the rows of the reference."""
     raw = bytearray()
     pieces = [_encoded(field, span) for field in span.DESCRIPTOR.fields]
@@ -124,7 +139,7 @@ def test_what_ordinary_encoders_do_not_write_is_read_too(span, data):
     same(decode_traces(body, "default", context()), reference.traces(body, LATEST_NS))
 
 
-def _encoded(field, message):
+def _encoded(field: Any, message: Any) -> bytes:
     alone = type(message)()
     value = getattr(message, field.name)
     if field.message_type is None and not field.is_repeated:
@@ -136,7 +151,7 @@ def _encoded(field, message):
     return alone.SerializeToString()
 
 
-def _length(number):
+def _length(number: int) -> bytes:
     encoded = bytearray()
     while number > 127:
         encoded.append(number & 127 | 128)

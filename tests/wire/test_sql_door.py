@@ -1,210 +1,21 @@
 """The SQL door against the real engine: attacks, other tenants' rows, answers, limits."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from gnomon_server.errors import DeadlineExceeded, GnomonError, InvalidInput, TooLarge
 from gnomon_server.query.sql.answer import to_csv, to_json
 from gnomon_server.query.sql.door import SqlDoor
-from gnomon_server.query.sql.functions import functions
+from gnomon_server.query.sql.functions import HIGHER_ORDER, functions
 from gnomon_server.query.sql.gate import admit
 from gnomon_server.query.sql.scope import BASE_TABLES, VIEWS, tenant_settings
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.interface import QueryLimits
 
 LIMITS = QueryLimits(deadline_s=10)
-
-ATTACKS = """
-SELECT * FROM file('/etc/passwd', 'LineAsString')
-SELECT file('/etc/passwd')
-SELECT `file`('/etc/passwd')
-SELECT "file"('/etc/passwd')
-SELECT FILE('/etc/passwd')
-SELECT /* x */ file /* y */ ('/etc/passwd') -- z
-SELECT (SELECT file('/etc/passwd'))
-SELECT 1 WHERE 'root' IN (SELECT line FROM file('/etc/passwd', 'LineAsString'))
-SELECT * FROM spans JOIN file('/etc/passwd', 'LineAsString') AS f ON 1 = 1
-WITH x AS (SELECT * FROM file('/etc/passwd', 'LineAsString')) SELECT * FROM x
-WITH spans AS (SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')) SELECT * FROM spans
-WITH file('/etc/passwd') AS x SELECT x
-SELECT 1 UNION ALL SELECT length(file('/etc/passwd'))
-SELECT arrayMap(x -> file(x), ['/etc/passwd'])
-SELECT arrayMap(file, ['/etc/passwd'])
-SELECT * APPLY(file) FROM spans
-SELECT * APPLY(x -> file(x)) FROM spans
-SELECT COLUMNS('name') APPLY file FROM spans
-SELECT * REPLACE (file('/etc/passwd') AS name) FROM spans
-SELECT count() OVER (PARTITION BY file('/etc/passwd')) FROM spans
-SELECT count() OVER w FROM spans WINDOW w AS (ORDER BY file('/etc/passwd'))
-SELECT name FROM spans ORDER BY file('/etc/passwd')
-SELECT time FROM spans ORDER BY time WITH FILL FROM file('/etc/passwd') TO 5
-SELECT name FROM spans GROUP BY name HAVING file('/etc/passwd') = ''
-SELECT name FROM spans LIMIT length(file('/etc/passwd'))
-SELECT name FROM spans LIMIT 1 BY file('/etc/passwd')
-SELECT name FROM spans PREWHERE file('/etc/passwd') = ''
-SELECT name FROM spans QUALIFY file('/etc/passwd') = ''
-SELECT name FROM spans ARRAY JOIN [file('/etc/passwd')] AS x
-SELECT * FROM url('http://127.0.0.1:1/', 'CSV')
-SELECT * FROM s3('http://127.0.0.1:1/x', 'CSV')
-SELECT * FROM merge('gnomon', '.*')
-SELECT * FROM merge('.*')
-SELECT * FROM mergeTreeIndex('gnomon', 'spans')
-SELECT * FROM mergeTreeTextIndex('gnomon', 'spans', 'ix_items')
-SELECT * FROM mergeTreeProjection('gnomon', 'spans', 'p')
-SELECT * FROM executable('id', 'TSV', 'x String')
-SELECT * FROM remote('127.0.0.1', 'gnomon', 'spans')
-SELECT * FROM remoteSecure('127.0.0.1', gnomon.spans)
-SELECT * FROM cluster('default', gnomon.spans)
-SELECT * FROM view(SELECT * FROM gnomon.spans)
-SELECT * FROM loop(gnomon.spans)
-SELECT * FROM viewIfPermitted(SELECT 1 ELSE null('x Int8'))
-SELECT * FROM dictionary('x')
-SELECT * FROM input('x String')
-SELECT * FROM generateRandom('x String')
-SELECT * FROM null('x String')
-SELECT * FROM values('x String', file('/etc/passwd'))
-SELECT * FROM format(LineAsString, 'x')
-SELECT * FROM fuzzJSON('{}', 'x')
-SELECT * FROM Python(os)
-SELECT * FROM sqlite('/tmp/x', 'y')
-SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')
-SELECT * FROM numbers(1000000000000)
-SELECT * FROM numbers((SELECT 5))
-SELECT * FROM numbers_mt(10)
-SELECT * FROM zeros(10)
-SELECT * FROM `/etc/passwd`
-SELECT * FROM "/etc/passwd"
-SELECT * FROM '/etc/passwd'
-WITH `/etc/passwd` AS (SELECT 1) SELECT * FROM `/etc/passwd`
-SELECT 1 IN `/etc/passwd`
-SELECT 1 IN system.one
-SELECT in(1, system.one)
-SELECT 1 GLOBAL IN system.one
-SELECT notIn(1, gnomon.spans)
-WITH system.one AS t SELECT 1 IN t
-SELECT * FROM system.tables
-SELECT * FROM SYSTEM.TABLES
-SELECT * FROM `system`.`processes`
-SELECT * FROM `system.processes`
-SELECT system.one.dummy
-SELECT * FROM information_schema.tables
-SELECT * FROM INFORMATION_SCHEMA.TABLES
-SELECT * FROM gnomon.spans
-SELECT * FROM gnomon.tenants
-SELECT * FROM tenants
-SELECT * FROM trace_index
-SELECT * FROM `gnomon`.spans
-SELECT * FROM default.spans
-SELECT * FROM ѕpans
-SELECT * FROM spans AS s, (SELECT * FROM (SELECT * FROM system.one)) AS t
-SELECT * FROM spans WHERE name IN (SELECT name FROM gnomon.spans)
-SELECT (SELECT count() FROM gnomon.spans)
-SELECT exists(SELECT 1 FROM gnomon.spans)
-SELECT * FROM spans INTERSECT SELECT * FROM gnomon.spans
-SELECT dictGet('x', 'y', 1)
-SELECT dictGetOrDefault('x', 'y', 1, 2)
-SELECT joinGet('gnomon.x', 'y', 1)
-SELECT getSetting('additional_table_filters')
-SELECT getServerSetting('max_connections')
-SELECT hostName(), FQDN(), tcpPort(), getMacro('x'), serverUUID()
-SELECT currentUser()
-SELECT user()
-SELECT currentDatabase()
-SELECT queryID()
-SELECT sleep(3)
-SELECT sleepEachRow(1) FROM spans
-SELECT throwIf(1)
-SELECT logTrace('x')
-SELECT hasColumnInTable('gnomon', 'spans', 'tenant')
-SELECT evalMLMethod(1, 2)
-SELECT catboostEvaluate('/etc/passwd', 1)
-SELECT addressToLine(1)
-SELECT filesystemAvailable()
-SELECT filesystemCapacity()
-SELECT showCertificate()
-SELECT encrypt('aes-256-gcm', 'x', 'y')
-SELECT fuzzBits('x', 0.1)
-SELECT initializeAggregation('sumState', 1)
-SELECT arrayReduce('sum', [1])
-SELECT sumState(1)
-SELECT sumMerge(x) FROM (SELECT 1 AS x)
-SELECT finalizeAggregation(unhex('00')::AggregateFunction(sum, UInt8))
-SELECT CAST(unhex('00'), 'AggregateFunction(groupBitmap, UInt8)')
-SELECT CAST(unhex('00'), concat('Aggregate', 'Function(sum, UInt8)'))
-SELECT CAST(unhex('00') AS Array(SimpleAggregateFunction(sum, UInt64)))
-SELECT _CAST(1, 'UInt8')
-SELECT JSONExtract('[]', 'AggregateFunction(sum, UInt8)')
-SELECT parseQueryToJSON('x')
-SELECT formatRow('CSV', 1)
-SELECT aiGenerate('x', 'y')
-SELECT timeSeriesIdToTags(1)
-SELECT {t:Identifier} FROM spans
-SELECT * FROM {t:Identifier}
-SELECT * FROM gnomon_sql.{t:Identifier}
-SELECT {x:AggregateFunction(sum, UInt8)}
-SELECT * FROM spans(tenant = 2)
-SELECT * FROM gnomon_sql.spans(tenant = 2)
-SELECT * FROM spans FINAL
-SELECT * FROM spans SAMPLE 0.1
-SELECT 1 SETTINGS additional_table_filters = {}
-SELECT * FROM (SELECT * FROM spans SETTINGS additional_table_filters = {})
-SELECT 1 SETTINGS readonly = 0
-SELECT 1 FORMAT JSON
-SELECT 1 INTO OUTFILE '/tmp/x'
-SELECT 1 INTO OUTFILE '/tmp/x' TRUNCATE FORMAT CSV
-SELECT 1; SELECT 2
-SELECT 1;; DROP TABLE gnomon.spans
-SELECT 1 PARALLEL WITH SELECT 2
-WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count() FROM t
-EXPLAIN SELECT 1
-EXPLAIN AST SELECT 1
-DESCRIBE spans
-SHOW TABLES
-SHOW CREATE TABLE spans
-USE gnomon
-SET readonly = 0
-SYSTEM STOP MERGES
-KILL QUERY WHERE 1
-INSERT INTO gnomon.spans SELECT * FROM gnomon.spans
-INSERT INTO FUNCTION file('/tmp/x') SELECT 1
-CREATE TABLE x (a Int8) ENGINE = Memory
-CREATE FUNCTION f AS x -> x
-DROP TABLE gnomon.spans
-ALTER TABLE gnomon.spans DELETE WHERE 1
-BACKUP TABLE gnomon.spans TO File('x')
-CHECK TABLE gnomon.spans
-GRANT ALL ON *.* TO default
-TRUNCATE TABLE gnomon.spans
-OPTIMIZE TABLE gnomon.spans
-ATTACH TABLE x
-EXECUTE AS default SELECT 1
-SELECT 1 \x00; SELECT 2
-graph = 1 SELECT 1
-) UNION ALL SELECT * FROM system.one --
-""".strip().splitlines()
-
-ALLOWED = """
-SELECT service, count() AS n, quantile(0.99)(duration_ns), countIf(status = 'error') FROM spans GROUP BY ALL ORDER BY n DESC
-SELECT * FROM gnomon_sql.spans AS s JOIN logs AS l ON s.trace_id = l.trace_id LIMIT 5
-WITH slow AS (SELECT trace_id FROM spans WHERE duration_ns > 1) SELECT * FROM logs WHERE trace_id IN slow
-WITH slow AS (SELECT trace_id FROM spans) SELECT 1 UNION ALL SELECT count() FROM slow
-SELECT toStartOfMinute(time) AS t, sumIfOrNull(value, value > 0), argMax(value, time) FROM metrics GROUP BY t ORDER BY t WITH FILL STEP 60
-SELECT name, lagInFrame(duration_ns) OVER (PARTITION BY service ORDER BY time) FROM spans
-SELECT attributes['a'], attributes_int['b'] + 1, mapKeys(attributes), arrayMap(x -> upper(x), mapValues(attributes)) FROM logs
-SELECT JSONExtractString(body, 'a'), body LIKE '%x%', match(body, 'x.*'), hasToken(body, 'x'), has(attribute_items, 'a=b') FROM logs
-SELECT arrayJoin(events_name) AS e, count() FROM spans GROUP BY e
-SELECT time, name FROM spans ARRAY JOIN events_name AS e LIMIT 1 BY service LIMIT 3
-SELECT CASE WHEN 1 THEN 'a' ELSE 'b' END, 5::Float64, CAST('1' AS Nullable(UInt8)), now() - INTERVAL 1 HOUR, [1, 2][1], (1, 'a').2
-SELECT * EXCEPT (attributes) REPLACE (upper(name) AS name) FROM spans
-SELECT * APPLY(toString) FROM (SELECT 1 AS a)
-SELECT count(DISTINCT trace_id), uniq(service), groupArray(3)(name), topK(3)(name) FROM spans
-SELECT number FROM numbers(10) WHERE number NOT IN (SELECT 1)
-SELECT 1 AS `p95 (ms)`, '; DROP TABLE x --' AS "file('x')", 'SETTINGS x=1'
-SELECT a.service FROM spans AS a LEFT JOIN (SELECT service, max(time) AS t FROM logs GROUP BY service) AS b USING (service)
-SELECT 1 INTERSECT SELECT 1
-SELECT sum(value) FROM metrics GROUP BY GROUPING SETS ((service), ()) HAVING grouping(service) = 0;
-""".strip().splitlines()
+CASES = Path(__file__).parents[1] / "cases" / "sql"
 
 
 class _Tenants:
@@ -214,30 +25,9 @@ class _Tenants:
 
 async def _fill(store: DurableStore, tenant: int, marker: str) -> None:
     """A few rows in every table, each with the tenant's marker; series and resources twice, on two days."""
-    at = "toDateTime64('2026-11-20 23:00:00', 9, 'UTC') + number * 60"
-    trace = f"unhex(leftPad(hex(number + 1), 32, '{tenant}'))"
-    span = f"unhex(leftPad(hex(number + 1), 16, '{tenant}'))"
-    maps = f"map('who', '{marker}') AS s, map('n', {tenant}) AS i, map('f', 0.5) AS f, map('b', true) AS b, map('j', '[1]') AS j"
-    for statement in (
-        f"INSERT INTO tenants (tenant, name) SELECT {tenant}, '{marker}'",
-        f"INSERT INTO resources (tenant, ret, day, rid, service, s, i, f, b, j) SELECT {tenant}, 7, "
-        f"toDate('2026-11-20') + number, 5, '{marker}', {maps} FROM numbers(2)",
-        f"INSERT INTO series (tenant, ret, day, metric, id, kind, rid, service, name, labels, s, i, f, b, j) SELECT {tenant}, "
-        f"7, toDate('2026-11-20') + number % 2, 'm_total', intDiv(number, 2) + 1, 2, 5, '{marker}', 'm', "
-        f"map('who', '{marker}', 'n', toString(intDiv(number, 2))), {maps} FROM numbers(20)",
-        f"INSERT INTO samples (tenant, ret, id, ts, v) SELECT {tenant}, 7, number % 10 + 1, {at}, {tenant} FROM numbers(100)",
-        f"INSERT INTO native_histograms (tenant, ret, id, ts, count) SELECT {tenant}, 7, 1, {at}, {tenant} FROM numbers(3)",
-        f"INSERT INTO exemplars (tenant, ret, id, ts, v, s) SELECT {tenant}, 7, 1, {at}, {tenant}, map('who', '{marker}') "
-        "FROM numbers(3)",
-        f"INSERT INTO metric_meta (tenant, metric, type, help) SELECT {tenant}, 'm', 'sum', '{marker}'",
-        "INSERT INTO spans (tenant, ret, ts, dur, trace_id, span_id, service, name, kind, status, state, rid, s, i, f, b, j, "
-        f"ev_ts, ev_name, ev_j) SELECT {tenant}, 7, {at}, 1000, {trace}, {span}, '{marker}', '{marker}', 2, "
-        f"{2 if tenant == 2 else 1}, '{marker}', 5, {maps}, [{at}], ['{marker}'], ['{{}}'] FROM numbers(100)",
-        "INSERT INTO logs (tenant, ret, ts, service, sev, sev_text, event, body, trace_id, rid, s, i, f, b, j) SELECT "
-        f"{tenant}, 7, {at}, '{marker}', {9 if tenant == 1 else 0}, '{marker}', '{marker}', '{marker}', {trace}, 5, {maps} "
-        "FROM numbers(100)",
-    ):
-        await store.command(statement)
+    for statement in (CASES / "rows.sql").read_text("utf-8").split(";\n"):
+        if statement.strip():
+            await store.command(statement, {"tenant": tenant, "who": marker})
 
 
 @pytest.fixture
@@ -250,6 +40,10 @@ async def door(store: DurableStore) -> SqlDoor:
     return SqlDoor(store, _Tenants())
 
 
+def _cases(name: str) -> list[str]:
+    return (CASES / name).read_text("utf-8").split("\n")[1:-1]
+
+
 async def _rows(door: SqlDoor, query: str, tenant: str = "one", **params: object) -> list[dict[str, object]]:
     table, _ = await door.run(query, params, tenant, LIMITS)
     return table.to_pylist()
@@ -258,17 +52,33 @@ async def _rows(door: SqlDoor, query: str, tenant: str = "one", **params: object
 async def test_attacks_are_refused_before_anything_runs(store: DurableStore) -> None:
     """Each attack ends at the gate, which parses and asks nothing of the tables."""
     taken = []
-    for attack in ATTACKS:
+    attacks = [*_cases("refused.sql"), "SELECT 1 \0; SELECT 2"]
+    assert len(attacks) > 150
+    for attack in attacks:
         with pytest.raises(InvalidInput) as refusal:
             taken.append((attack, await admit(store, attack)))
-        assert refusal.value.code.startswith("sql_"), attack
-        assert not refusal.value.code.startswith("sql_4"), (attack, refusal.value)
+        # A reason of ours: with the engine's number it would have come from running.
+        assert re.fullmatch(r"sql_[a-z_]+", refusal.value.code), (attack, refusal.value)
     assert taken == []
+
+
+async def test_a_column_name_never_becomes_a_function(door: SqlDoor) -> None:
+    """ClickHouse takes bare function names for lambdas; only listed ones get through, and columns stay columns."""
+    for attack in (
+        "SELECT arrayMap(file, ['/etc/passwd'])",
+        "SELECT arrayMap(`file` AS f, ['/etc/passwd'])",
+        "SELECT arrayMap((file), ['/etc/passwd']) FROM (SELECT 1 AS a) WHERE 1 IN (SELECT 1 AS file)",
+        "SELECT * APPLY(x -> arrayMap(file, [x])) FROM (SELECT '/etc/passwd' AS a)",
+    ):
+        with pytest.raises(InvalidInput, match="identifier `file`"):
+            await door.run(attack, {}, "one", LIMITS)
+    query = "SELECT arrayMap(upper, ['a']) AS a, arraySort(b) AS c, arraySum(b) AS d FROM (SELECT [2, 1] AS b)"
+    assert await _rows(door, query) == [{"a": ["A"], "c": [1, 2], "d": 3}]
 
 
 async def test_questions_people_ask_are_answered(door: SqlDoor) -> None:
     """Aggregates, joins, windows, CTEs, lambdas, maps and JSON functions over the views."""
-    for query in ALLOWED:
+    for query in _cases("answered.sql"):
         await door.run(query, {}, "one", LIMITS)
 
 
@@ -283,9 +93,9 @@ async def test_refusals_show_the_spot(store: DurableStore) -> None:
     assert (refusal.value.code, refusal.value.hint) == ("sql_table_forbidden", "did you mean spans?")
     assert refusal.value.where.startswith("line 1, column 20\n")
     with pytest.raises(InvalidInput) as refusal:
-        await admit(store, "SELECT 'é',\n  FROM FROM spans")
+        await admit(store, "SELECT 'é',\n  1 + ) FROM spans")
     assert refusal.value.code == "sql_syntax"
-    assert refusal.value.where.startswith("line 2, column 8\n")
+    assert refusal.value.where.startswith("line 2, column 7\n")
 
 
 async def test_each_tenant_sees_its_own_rows_by_every_view_and_way(door: SqlDoor) -> None:
@@ -306,7 +116,11 @@ async def test_each_tenant_sees_its_own_rows_by_every_view_and_way(door: SqlDoor
             assert len(await _rows(door, query, "two")) == count, query
             assert await _rows(door, query, "nobody") == []
         counts = f"SELECT count() AS n FROM {view}"
-        for query in (counts, f"SELECT ({counts}) AS n", f"SELECT n FROM (SELECT * FROM ({counts}) UNION ALL {counts}) LIMIT 1"):
+        for query in (
+            counts,
+            f"SELECT ({counts}) AS n",
+            f"SELECT n FROM (SELECT * FROM ({counts}) UNION ALL {counts}) LIMIT 1",
+        ):
             assert (await _rows(door, query))[0]["n"] == count, query
     services = "SELECT DISTINCT service FROM spans WHERE service IN (SELECT service FROM logs)"
     assert await _rows(door, services, "two") == [{"service": "secret"}]
@@ -346,17 +160,20 @@ async def test_all_tables_and_views_are_known_to_the_door(store: DurableStore) -
 
 async def test_the_list_of_functions_is_the_engines(store: DurableStore) -> None:
     """Each listed name exists, and no unlisted function answers to a listed name in another case."""
-    found, _ = await store.query("SELECT name, alias_to, is_aggregate FROM system.functions")
+    found, _ = await store.query("SELECT name, alias_to, higher_order FROM system.functions")
     engine = {row["name"]: row for row in found.to_pylist()}
     listed = functions()
     syntax = {"lambda", "grouping", "exists"}
     for name in set(listed.plain.values()) | set(listed.aggregate.values()):
         assert name in engine or name in syntax
     for name, row in engine.items():
+        if row["higher_order"] and listed.allow(name):
+            assert name.lower() in HIGHER_ORDER, name
+        spelt = listed.plain.get(name.lower()) or listed.aggregate.get(name.lower())
+        if spelt and spelt in engine:
+            assert (row["alias_to"] or name) == (engine[spelt]["alias_to"] or spelt), name
         if row["alias_to"] and listed.allow(name):
             assert listed.allow(row["alias_to"]), name
-        if name.lower() in listed.plain and not row["is_aggregate"]:
-            assert name in listed.plain.values() or row["alias_to"], name
 
 
 async def test_conditions_of_the_views_use_the_indexes(door: SqlDoor, store: DurableStore) -> None:
@@ -377,26 +194,44 @@ async def test_conditions_of_the_views_use_the_indexes(door: SqlDoor, store: Dur
         assert "tenant in [1, 1]" in text, query
 
 
-async def test_a_join_leaves_nothing_behind_that_hides_rows(door: SqlDoor) -> None:
-    """What a join excluded (its runtime filter) must not be remembered for the next query."""
-    everything = await _rows(door, "SELECT count() AS n FROM metrics")
-    for metric in ("none", "m_total"):
-        await _rows(door, f"SELECT count() FROM metrics WHERE metric = '{metric}' AND labels['n'] = '3'")
-    assert await _rows(door, "SELECT count() AS n FROM metrics") == everything
+async def test_a_join_leaves_nothing_behind_that_hides_rows(store: DurableStore) -> None:
+    """What one join's runtime filter excluded must not be remembered against the next join."""
+    await store.command(
+        "INSERT INTO series (tenant, ret, day, metric, id, labels) SELECT 1, 7, toDate('2026-11-19') + number % 3, "
+        "'m', cityHash64(intDiv(number, 3)), map('n', toString(intDiv(number, 3))) FROM numbers(300000)"
+    )
+    await store.command(
+        "INSERT INTO samples (tenant, ret, id, ts, v) SELECT 1, 7, cityHash64(intDiv(number, 2)), "
+        "toDateTime64('2026-11-21 07:00:00', 3, 'UTC') + 1800 * (number % 2), 1 FROM numbers(200000)"
+    )
+    await store.command("OPTIMIZE TABLE samples FINAL")
+    settings = tenant_settings(1)
+    found, _ = await store.query(
+        "SELECT count() AS n FROM metrics WHERE labels['n'] = '707'", database="gnomon_sql", settings=settings
+    )
+    assert found["n"].to_pylist() == [2]
+    found, _ = await store.query(
+        "SELECT count() AS n FROM samples AS p JOIN series AS s ON p.id = s.id AND toDate(p.ts) = s.day "
+        "WHERE p.ts >= '2026-11-21 07:00:00' AND p.ts < '2026-11-21 08:00:00'",
+        settings=settings,
+    )
+    assert found["n"].to_pylist() == [200_000]
 
 
 async def test_answers_keep_every_kind_of_value(door: SqlDoor) -> None:
     """JSON and CSV of times, numbers beyond JSON, bytes, maps, tuples, nulls, and parameters of each kind."""
-    query = """SELECT toDateTime64('2026-11-21 09:21:35.123456789', 9, 'Europe/Berlin') AS a, toDateTime('2026-11-21 09:00:00') AS b,
-        toDate('2026-11-21') AS c, 18446744073709551615 AS d, nan AS e, -inf AS f, toFixedString(unhex('00ff'), 2) AS g,
+    query = """SELECT toDateTime64('2026-11-21 09:21:35.123456789', 9, 'Europe/Berlin') AS a,
+        toDateTime('2026-11-21 09:00:00') AS b, toDate('2026-11-21') AS c, 18446744073709551615 AS d,
+        nan AS e, -inf AS f, toFixedString(unhex('00ff'), 2) AS g,
         map('k', [1, NULL]) AS h, (1, 'x') AS i, NULL AS j, {text:String} AS k, {list:Array(Int64)} AS l, true AS m,
         toIPv6('::1') AS n, unhex('ff41') AS o, toLowCardinality('lc') AS p, 1.5::Nullable(Float64) AS q"""
     answer = await door.answer(query, {"text": "it's\n\t'; --", "list": [1, -2]}, "one", LIMITS)
     body = to_json(answer).decode()
     rows = body[body.index('"rows":[') : body.index(',"stats"')]
     assert rows == (
-        '"rows":[["2026-11-21T08:21:35.123456789Z","2026-11-21T09:00:00Z","2026-11-21",18446744073709551615,"NaN","-Infinity",'
-        '"00ff",{"k":[1,null]},[1,"x"],null,"it\'s\\n\\t\'; --",[1,-2],true,"::1","\ufffdA","lc",1.5]]'
+        '"rows":[["2026-11-21T08:21:35.123456789Z","2026-11-21T09:00:00Z","2026-11-21",18446744073709551615,'
+        '"NaN","-Infinity","00ff",{"k":[1,null]},[1,"x"],null,'
+        '"it\'s\\n\\t\'; --",[1,-2],true,"::1","\ufffdA","lc",1.5]]'
     )
     assert '{"name":"a","type":"DateTime64(9, \'Europe/Berlin\')"}' in body
     csv = await door.answer("SELECT 1 AS a, 'x,\"y' AS b, map('k', 1) AS c, 0.5 AS d", {}, "one", LIMITS)
@@ -409,7 +244,13 @@ async def test_limits_and_parameters_are_kept(door: SqlDoor) -> None:
     for query, params, limits, kind, code in (
         (heavy, {}, QueryLimits(deadline_s=0.5), DeadlineExceeded, "query_deadline"),
         ("SELECT * FROM numbers(5000000)", {}, QueryLimits(result_rows=1000), TooLarge, "query_too_large"),
-        ("SELECT groupArray(number) FROM numbers(9000000)", {}, QueryLimits(memory_bytes=10_000_000), TooLarge, "query_too_large"),
+        (
+            "SELECT groupArray(number) FROM numbers(9000000)",
+            {},
+            QueryLimits(memory_bytes=10_000_000),
+            TooLarge,
+            "query_too_large",
+        ),
         ("SELECT {a:UInt8}", {}, LIMITS, InvalidInput, "sql_parameter_missing"),
         ("SELECT 1", {"a": 1}, LIMITS, InvalidInput, "sql_parameter_unknown"),
         ("SELECT {a:UInt8}", {"a": "x"}, LIMITS, InvalidInput, "sql_457"),

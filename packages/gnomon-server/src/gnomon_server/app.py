@@ -24,7 +24,7 @@ from gnomon_server.api import health, native
 from gnomon_server.api import sql as sql_api
 from gnomon_server.config import Listen, Settings
 from gnomon_server.decode.otlp.context import DecodeContext
-from gnomon_server.decode.otlp.interning import AttributeLimits
+from gnomon_server.decode.otlp.attributes import AttributeLimits
 from gnomon_server.errors import GnomonError
 from gnomon_server.intake.own_telemetry import OwnTelemetry
 from gnomon_server.intake.writer import Intake

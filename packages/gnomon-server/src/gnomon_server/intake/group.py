@@ -10,18 +10,10 @@ import pyarrow as pa
 from gnomon_server.model.batch import Batch
 from gnomon_server.model.tables import TABLES
 from gnomon_server.store.interface import Insert
+from gnomon_server.store.partitions import SIGNAL_OF
 
-# Which retention setting a table's rows obey.
-SIGNAL_OF = {
-    "resources": "longest",
-    "series": "metrics",
-    "samples": "metrics",
-    "delta_samples": "metrics",
-    "native_histograms": "metrics",
-    "exemplars": "metrics",
-    "spans": "traces",
-    "logs": "logs",
-}
+# Deltas become samples on the way (intake/stages.py).
+_SIGNAL_OF = {**SIGNAL_OF, "delta_samples": SIGNAL_OF["samples"]}
 
 
 @dataclass(slots=True)
@@ -39,7 +31,7 @@ class Group:
         columns: dict[str, list[tuple[int, int, int]]] = {}
         for batch, tenant in batches:
             for name, rows in batch.tables.items():
-                days = retention_days(batch.tenant, SIGNAL_OF[name]) if name in SIGNAL_OF else -1
+                days = retention_days(batch.tenant, _SIGNAL_OF[name]) if name in _SIGNAL_OF else -1
                 parts.setdefault(name, []).append(rows)
                 columns.setdefault(name, []).append((rows.num_rows, tenant, days))
         return cls({name: _with_owner(pa.Table.from_batches(parts[name]), columns[name]) for name in parts})

@@ -11,9 +11,14 @@ _MERGE_AT = 4096
 
 
 def mixed(keys: np.ndarray, salt: np.ndarray | int) -> np.ndarray:
-    """Keys told apart by a small number (tenant, day): uint64[n]."""
+    """Keys told apart by a second number (tenant, day, time): uint64[n]. One to one for each of these numbers.
+
+    Multiplied after the two have met: else (tenant 1, time 2) and (tenant 2, time 1) of a series were the same.
+    """
     with np.errstate(over="ignore"):
-        return keys.astype(np.uint64) ^ (np.asarray(salt).astype(np.uint64) * _GOLDEN)
+        met: np.ndarray = keys.astype(np.uint64) ^ (np.asarray(salt).astype(np.uint64) * _GOLDEN)
+        mix: np.ndarray = (met ^ (met >> np.uint64(32))) * _GOLDEN
+        return mix
 
 
 class Index:

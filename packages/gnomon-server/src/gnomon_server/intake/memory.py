@@ -52,15 +52,13 @@ class LastPoints:
     def get(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """bool[n] known, int64[n] time (ms), float64[n] value."""
         slots = self._index.find(keys)
-        known = slots >= 0
-        if not len(self._at):
-            return known, np.full(len(keys), _NEVER), np.zeros(len(keys))
-        return known, np.where(known, self._at[slots], _NEVER), np.where(known, self._value[slots], 0.0)
+        at, value = np.full(len(keys), _NEVER), np.zeros(len(keys))
+        here = slots >= 0
+        at[here], value[here] = self._at[slots[here]], self._value[slots[here]]
+        return at != _NEVER, at, value
 
     def put(self, keys: np.ndarray, at: np.ndarray, value: np.ndarray) -> None:
         """Remember the newest points; keys are distinct. An older time than the one remembered changes nothing."""
-        if len(self._index) > self._max_series:
-            self._clear()
         new = self._index.find(keys) < 0
         self._index.add(keys[new])
         grown = len(self._index) - len(self._at)
@@ -71,6 +69,11 @@ class LastPoints:
         newer = at > self._at[slots]
         self._at[slots[newer]] = at[newer]
         self._value[slots[newer]] = value[newer]
+
+    def keep_bound(self) -> None:
+        """Empty it when it is full. Between groups only: within one, what was known must stay known."""
+        if len(self._index) > self._max_series:
+            self._clear()
 
     def forget(self, keys: np.ndarray) -> None:
         """After a failed commit: these series are looked up in the store again."""

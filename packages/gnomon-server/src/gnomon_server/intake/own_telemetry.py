@@ -61,7 +61,10 @@ class OwnTelemetry:
             for identity, (*_, value) in zip(ids, labelled, strict=True)
         ]
         meta = [
-            {"metric": name, "type": kind, "unit": "", "help": text, "temporality": 2, "monotonic": kind == "counter", "s": []}
+            {
+                "metric": name, "type": kind, "unit": "", "help": text, "temporality": 2,
+                "monotonic": kind == "counter", "s": [],
+            }
             for name, (kind, text) in DECLARED.items()
         ]  # fmt: skip
         return self._batch(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from gnomon_server.errors import Unavailable
 from gnomon_server.intake.group import Group
 from gnomon_server.intake.index import mixed
 from gnomon_server.intake.memory import LastPoints, RecentSpans, span_keys
@@ -74,7 +75,7 @@ async def drop_stored_samples(group: Group, context: StageContext) -> Group:
     keep = _first_of_each(mixed(keys, at))
     group.drop("duplicate_sample", int((~keep).sum()))
     if doubtful.any():
-        stored = await _stored_samples(samples, doubtful & keep, context)
+        stored = await _unless_away(_stored_samples(samples, doubtful & keep, context), len(keys), context)
         group.drop("duplicate_sample", int((stored & keep).sum()))
         keep &= ~stored
     _remember(context.points, keys, at, samples["v"].to_numpy())
@@ -93,7 +94,7 @@ async def drop_stored_spans(group: Group, context: StageContext) -> Group:
     group.drop("duplicate_span", int((~keep).sum()))
     doubtful = context.spans.maybe(keys) & keep
     if doubtful.any():
-        stored = await _stored_spans(spans, keys, doubtful, context)
+        stored = await _unless_away(_stored_spans(spans, keys, doubtful, context), len(keys), context)
         group.drop("duplicate_span", int(stored.sum()))
         keep &= ~stored
     context.spans.add(keys)
@@ -117,15 +118,24 @@ def _remember(points: LastPoints, keys: np.ndarray, at: np.ndarray, value: np.nd
     points.put(keys[last], at[last], np.nan_to_num(value[last]))
 
 
+async def _unless_away(asked: Awaitable[np.ndarray], count: int, context: StageContext) -> np.ndarray:
+    """Which rows are stored. A spool takes rows while the store cannot be asked: all are taken for new then."""
+    try:
+        return await asked
+    except Unavailable:
+        if not context.store.outlasts_absence:
+            raise
+        return np.zeros(count, np.bool_)
+
+
 async def _load_last_points(deltas: pa.Table, keys: np.ndarray, context: StageContext) -> None:
     """Totals of series that memory does not know, from the store: this is what makes accumulation survive a restart."""
-    known, last_at, _ = context.points.get(keys)
-    unknown = ~known | (last_at == np.iinfo(np.int64).min)
-    if not unknown.any():
+    known, _, _ = context.points.get(keys)
+    if known.all():
         return
     await context.committed()
     found = await _ask(
-        deltas.filter(pa.array(unknown)),
+        deltas.filter(pa.array(~known)),
         "SELECT tenant, id, max(ts) AS last_ts, argMax(v, ts) AS last_v FROM samples "
         "WHERE {where} AND NOT isNaN(v) GROUP BY tenant, id",
         context,

@@ -42,8 +42,8 @@ class IntakeLimits(BaseModel):
     """Decoded rows waiting, all tenants together; past it senders are told to come again."""
     tenant_queue_ratio: float = Field(default=0.5, gt=0, le=1)
     """How much of the queue one tenant may fill, so that a noisy one leaves room for the others."""
-    commit_interval_s: float = Field(default=0.02, ge=0)
-    """How long a first batch waits for company. A commit costs 5-10 ms whatever its size."""
+    commit_interval_s: float = Field(default=0.05, ge=0)
+    """How long a first batch waits for company. A commit costs some 20 ms of CPU and 33 syncs whatever its size."""
     commit_rows: int = Field(default=100_000, ge=1)
     """Rows after which a group is closed: at 300 bytes a row, 30 MB to the engine at once."""
     hold_s: float = Field(default=20.0, ge=0)
@@ -187,7 +187,12 @@ class Intake:
         try:
             group = await self._prepare(members)
         except GnomonError as error:
-            self._settle(members, error)
+            # One sender's refusal is not the others'; but a store that is away would be waited for again and again.
+            if len(members) > 1 and (not isinstance(error, Unavailable) or self._store.outlasts_absence):
+                for waiting in members:
+                    await self._handle([waiting])
+            else:
+                self._settle(members, error)
             return
         except Exception as error:  # noqa: BLE001  (a fault of ours must not end the writer)
             self._settle(members, Internal("intake_failed", f"preparing a group failed: {error!r}"))
@@ -197,14 +202,19 @@ class Intake:
 
     async def _previous_commit(self) -> None:
         if self._commit is not None:
-            await asyncio.shield(self._commit)
+            await asyncio.wait([self._commit])
 
     async def _prepare(self, members: list[_Waiting]) -> Group:
         numbered = [(waiting.batch, await self._tenants.number(waiting.batch.tenant)) for waiting in members]
         group = await asyncio.to_thread(Group.of, numbered, self._retention_days)
         context = StageContext(self._store, self._points, self._spans, self._previous_commit)
-        for stage in STAGES:
-            group = await stage(group, context)
+        self._points.keep_bound()
+        try:
+            for stage in STAGES:
+                group = await stage(group, context)
+        except Exception:
+            self._forget(group)
+            raise
         for reason, count in group.dropped.items():
             self._meter.count("gnomon_intake_dropped_total", count, reason=reason)
         return group
@@ -226,13 +236,13 @@ class Intake:
             except Exception as failure:  # noqa: BLE001  (a fault of ours must not end the writer)
                 error = Internal("intake_failed", f"writing a group failed: {failure!r}")
             break
+        self._settle(members, error)
         if error is None:
             self._mark_seen(members)
         else:
             self._forget(group)
         if any(waiting.batch.tenant != OWN_TENANT for waiting in members):
             self._observe(members, group, loop.time() - began, error)
-        self._settle(members, error)
 
     def _observe(self, members: list[_Waiting], group: Group, seconds: float, error: GnomonError | None) -> None:
         self._meter.observe("gnomon_commit_seconds", seconds)

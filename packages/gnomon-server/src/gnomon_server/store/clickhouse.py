@@ -1,13 +1,14 @@
 """The one client of ClickHouse's HTTP interface (https://clickhouse.com/docs/interfaces/http).
 
 It speaks to a URL or to the Unix socket of our own engine, the same SQL either way. Rows go out and come in as Arrow
-streams. Cancelling a task closes its connection, and the server cancels the query.
+streams. Cancelling a task closes its connection, and the server cancels the query. Inserts and all other statements
+have connections of their own, so that no number of slow queries keeps rows from being written.
 """
 
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -17,9 +18,20 @@ from gnomon_server.errors import GnomonError, Internal, Unavailable
 from gnomon_server.store.interface import Insert, Params, QueryLimits, QueryStats, Settings
 from gnomon_server.store.refusals import insert_error, query_error
 
+_OK = 200
+_CONNECT_S = 10.0
+_INSERT_S = 120.0  # an insert of the largest group takes 2 s; a host that has vanished answers never
+_SLACK_S = 5.0  # past a query's deadline, which the engine keeps to within a second
+# The engine runs eight statements at once: two places are left to inserts.
+_READS_OF_THE_ENGINE = 6
+_READS_OF_A_SERVER = 32
+_WRITES = 8
+_LARGE_ANSWER_BYTES = 1 << 20
+
 _INSERT_SETTINGS = {
     "async_insert": "0",
     "insert_deduplicate": "1",
+    # Views hear of a repeated block too, and drop what they have: a crash between table and view is mended.
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     # A batch may span years of back-fill; partitions are bounded by the record times that limits.* admits.
     "max_partitions_per_insert_block": "0",
@@ -33,6 +45,12 @@ _QUERY_SETTINGS = {
     "output_format_arrow_compression_method": "none",
     "output_format_arrow_low_cardinality_as_dictionary": "1",
     "enable_time_series_aggregate_functions": "1",
+    # 26.9 keeps there what a join's runtime filter excluded, and a later query then misses those rows.
+    "use_query_condition_cache": "0",
+    # On a cluster: the views' joins are sent to the nodes with their right side.
+    "distributed_product_mode": "global",
+    # All rows are read before any is handed on, so an error may have its own status instead of breaking the answer.
+    "wait_end_of_query": "1",
 }
 
 
@@ -43,68 +61,56 @@ class Address:
     url: str = "http://engine"
     socket: str = ""
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
 
-    def __repr__(self) -> str:
-        return f"Address(url={self.url!r}, socket={self.socket!r}, user={self.user!r})"
+    def __str__(self) -> str:
+        return self.socket or self.url
 
 
 class ClickHouse:
-    """Statements over HTTP. Opens connections as needed; `close` ends them."""
+    """Statements over HTTP, from one event loop. Opens connections as needed; `close` ends them for good."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._session: aiohttp.ClientSession | None = None
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector: aiohttp.BaseConnector = (
-                aiohttp.UnixConnector(path=self._address.socket, limit=64)
-                if self._address.socket
-                else aiohttp.TCPConnector(limit=64)
-            )
-            headers = {}
-            if self._address.user:
-                headers = {"X-ClickHouse-User": self._address.user, "X-ClickHouse-Key": self._address.password}
-            self._session = aiohttp.ClientSession(
-                connector=connector, headers=headers, timeout=aiohttp.ClientTimeout(total=None, connect=10),
-                auto_decompress=True, read_bufsize=1 << 20,
-            )
-        return self._session
+        self._reads: aiohttp.ClientSession | None = None
+        self._writes: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """End all connections; running statements are cancelled."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """End all connections; running statements are cancelled, later ones refused."""
+        self._closed = True
+        for session in (self._reads, self._writes):
+            if session is not None:
+                await session.close()
 
-    async def ping(self) -> bool:
-        """Whether it answers."""
-        try:
-            async with self._open().get(f"{self._address.url}/ping", timeout=aiohttp.ClientTimeout(total=5)) as answer:
-                return answer.status == 200  # noqa: PLR2004
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return False
-
-    async def insert(self, insert: Insert, database: str = "gnomon") -> None:
+    async def insert(self, insert: Insert, database: str = "gnomon", settings: Settings | None = None) -> None:
         """Write rows and return when they are committed and synced. See Store.insert for the errors."""
         body = await asyncio.to_thread(arrow_stream, insert.rows)
-        columns = ", ".join(insert.rows.schema.names)
-        options = {**_INSERT_SETTINGS, "query": f"INSERT INTO {insert.table} ({columns}) FORMAT ArrowStream"}
+        columns = ", ".join(f"`{name}`" for name in insert.rows.schema.names)
+        options = {
+            **_INSERT_SETTINGS,
+            **_texts(settings),
+            "database": database,
+            "query": f"INSERT INTO {insert.table} ({columns}) FORMAT ArrowStream",
+        }
         if insert.token:
             options["insert_deduplication_token"] = insert.token
-        status, headers, answer = await self._post({**options, "database": database}, body)
-        if status != 200:  # noqa: PLR2004
-            raise insert_error(_code(headers), answer.decode("utf-8", "replace"))
+        if self._writes is None:
+            self._writes = self._open(_WRITES)
+        try:
+            async with asyncio.timeout(_INSERT_S):
+                status, headers, answer = await self._post(self._writes, options, body)
+        except TimeoutError:
+            raise self._away(f"no answer to an insert within {_INSERT_S:.0f} s") from None
+        if status != _OK:
+            raise insert_error(_code(headers), answer.decode("utf-8", "replace"), status)
 
     async def command(
         self, sql: str, params: Params | None = None, settings: Settings | None = None, database: str = "gnomon"
     ) -> str:
-        """Run one statement; returns what it prints, as text."""
+        """Run one statement, however long it takes; returns what it prints, as text."""
         options = {"database": database, **_texts(settings), **_params(params)}
-        status, headers, answer = await self._post(options, sql.encode())
-        if status != 200:  # noqa: PLR2004
-            raise query_error(_code(headers), answer.decode("utf-8", "replace"))
+        answer, _ = await self._ask(sql, options)
         return answer.decode("utf-8", "replace")
 
     async def query(
@@ -114,7 +120,6 @@ class ClickHouse:
         options = {
             "database": database,
             "default_format": "ArrowStream",
-            "wait_end_of_query": "0",
             **_QUERY_SETTINGS,
             "max_execution_time": str(limits.deadline_s),
             "max_memory_usage": str(limits.memory_bytes),
@@ -125,26 +130,56 @@ class ClickHouse:
             **_params(params),
         }
         try:
-            async with asyncio.timeout(limits.deadline_s + 5):
-                status, headers, answer = await self._post(options, sql.encode())
+            async with asyncio.timeout(limits.deadline_s + _SLACK_S):
+                answer, headers = await self._ask(sql, options)
         except TimeoutError:
             raise query_error(159, f"no answer within {limits.deadline_s} s") from None
-        if status != 200:  # noqa: PLR2004
-            raise query_error(_code(headers), answer.decode("utf-8", "replace"))
-        table = await asyncio.to_thread(_table, answer) if len(answer) > 1 << 20 else _table(answer)
+        table = await asyncio.to_thread(_table, answer) if len(answer) > _LARGE_ANSWER_BYTES else _table(answer)
         return table, _stats(headers)
 
-    async def _post(self, options: Mapping[str, str], body: Any) -> tuple[int, Mapping[str, str], bytes]:
+    async def _ask(self, sql: str, options: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
+        if self._reads is None:
+            self._reads = self._open(_READS_OF_THE_ENGINE if self._address.socket else _READS_OF_A_SERVER)
+        status, headers, answer = await self._post(self._reads, options, sql.encode("utf-8", "surrogatepass"))
+        if status != _OK:
+            raise query_error(_code(headers), answer.decode("utf-8", "replace"), status)
+        return answer, headers
+
+    def _open(self, connections: int) -> aiohttp.ClientSession:
+        if self._closed:
+            raise self._away("the connection is closed")
+        connector: aiohttp.BaseConnector = (
+            aiohttp.UnixConnector(path=self._address.socket, limit=connections)
+            if self._address.socket
+            else aiohttp.TCPConnector(limit=connections)
+        )
+        headers = {}
+        if self._address.user:
+            headers = {"X-ClickHouse-User": self._address.user, "X-ClickHouse-Key": self._address.password}
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers=headers,
+            # Of connecting alone: waiting for a free connection is part of the statement's own time.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=1 << 20,
+        )
+
+    async def _post(
+        self, session: aiohttp.ClientSession, options: Mapping[str, str], body: Any
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if self._closed:
+            raise self._away("the connection is closed")
+        url = f"{self._address.url}/"
         try:
-            async with self._open().post(f"{self._address.url}/", params=options, data=body) as answer:
+            # A redirect would lead rows and password elsewhere.
+            async with session.post(url, params=options, data=body, allow_redirects=False) as answer:
                 return answer.status, answer.headers, await answer.read()
-        except aiohttp.ClientPayloadError as error:
-            raise query_error(0, f"the answer broke off: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(
-                "store_away", f"ClickHouse does not answer: {type(error).__name__}", where=str(self._address),
-                retry_after_s=2,
-            ) from error
+            raise self._away(f"ClickHouse does not answer: {type(error).__name__}") from error
+
+    def _away(self, what: str) -> Unavailable:
+        return Unavailable("store_away", what, where=str(self._address), retry_after_s=2)
 
 
 def arrow_stream(table: pa.Table) -> memoryview:
@@ -185,6 +220,12 @@ def _texts(settings: Settings | None) -> dict[str, str]:
     return {name: str(value) for name, value in (settings or {}).items()}
 
 
+# How text stands in a parameter (ClickHouse's TSV escaping) and within a quoted literal.
+_ESCAPES = str.maketrans(
+    {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0", "'": "\\'"}
+)
+
+
 def _params(params: Params | None) -> dict[str, str]:
     """`param_name` as ClickHouse reads them: text in its TSV escaping, lists and maps as literals."""
     return {f"param_{name}": _param(value) for name, value in (params or {}).items()}
@@ -193,23 +234,31 @@ def _params(params: Params | None) -> dict[str, str]:
 def _param(value: Any) -> str:
     if value is None:
         return "\\N"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\0", "\\0")
-    return str(value) if isinstance(value, int | float) else _literal(value)
+    if isinstance(value, str | bytes):
+        return _escaped(value)
+    return _literal(value)
 
 
 def _literal(value: Any) -> str:
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0") + "'"
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str | bytes):
+        return f"'{_escaped(value)}'"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_literal, value)) + "]"
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return "{" + ",".join(f"{_literal(key)}:{_literal(item)}" for key, item in value.items()) + "}"
-    return _param(value)
+    raise TypeError(f"{type(value).__name__} is no query parameter")
+
+
+def _escaped(value: str | bytes) -> str:
+    return value.translate(_ESCAPES) if isinstance(value, str) else "".join(f"\\x{byte:02x}" for byte in value)
 
 
 def is_lasting(error: GnomonError) -> bool:
     """Whether waiting a little will not mend it: the sender should be told now."""
-    return not isinstance(error, Unavailable) or error.code in ("disk_full", "data_read_only")
+    return not isinstance(error, Unavailable) or error.code not in ("store_away", "store_busy", "engine_restarting")

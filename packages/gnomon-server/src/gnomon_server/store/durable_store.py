@@ -1,6 +1,9 @@
 """The Store on ClickHouse: our own supervised engine by default, or any ClickHouse by its URL."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,10 +15,13 @@ from gnomon_server.store.migrations import migrate
 from gnomon_server.store.supervisor import EngineSettings, Supervisor
 
 _WAIT_S = 10.0  # how long a statement waits for an engine that is being restarted
+_LAST_INSERTS_S = 20.0  # how long a stop waits for inserts that run
 
 
 class DurableStore:
     """See store.interface.Store. Give it engine settings for its own engine, or the address of a ClickHouse."""
+
+    outlasts_absence = False
 
     def __init__(
         self,
@@ -31,6 +37,8 @@ class DurableStore:
             address = Address(socket=self.supervisor.socket)
         self.client = ClickHouse(address or Address())
         self.schema_number = 0
+        self._inserting = 0
+        self._idle = asyncio.Event()
 
     async def start(self) -> None:
         """Start the engine, if it is ours, and migrate."""
@@ -39,16 +47,33 @@ class DurableStore:
         self.schema_number = await migrate(self.client, self._deployment, self._on_event)
 
     async def stop(self) -> None:
-        """Close the connections, then the engine."""
+        """Let inserts end, close the connections, which cancels queries, then stop the engine."""
+        if self._inserting:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), _LAST_INSERTS_S)
         await self.client.close()
         if self.supervisor:
             await self.supervisor.stop()
 
     async def insert(self, inserts: Sequence[Insert]) -> None:
         """Write all, in order; see the interface for the errors."""
-        await self._wait()
-        for insert in inserts:
+        self._inserting += 1
+        try:
+            await self._wait()
+            for insert in inserts:
+                await self._insert(insert)
+        finally:
+            self._inserting -= 1
+            if not self._inserting:
+                self._idle.set()
+
+    async def _insert(self, insert: Insert) -> None:
+        if not self._deployment.cluster:
             await self.client.insert(insert)
+            return
+        local = replace(insert, table=self._deployment.local(insert.table))
+        await self.client.insert(local, settings={"insert_quorum": "auto"})
 
     async def query(
         self,

@@ -4,41 +4,51 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
+import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gnomon_server.errors import GnomonError, Unavailable
 
 _START_S = 120.0  # a thousand parts take seconds to load, a slow disk more
-_STOP_S = 30.0
+_STOP_S = 30.0  # the engine gives running statements 10 s, then kills them
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_S = 60.0  # after so long the next crash starts the back-off anew
+_LONGEST_SOCKET_PATH = 100  # the system allows 107 bytes on Linux, 103 on macOS
 
 _REASONS = {
     "locked": ("data_dir_taken", "another server owns this data directory", "stop it, or choose another --data"),
-    "data": ("data_dir_unusable", "the engine cannot open the data directory", "see the engine's log beside it"),
-    "socket": ("data_dir_taken", "another engine answers on this data directory's socket", "stop it first"),
+    "data": ("data_dir_unusable", "the engine cannot open the data directory", "see engine.log in it"),
+    "socket": ("engine_failed", "the engine cannot serve on its socket", "another engine may still be stopping"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """The embedded engine. `memory_bytes` 0: half of the machine's."""
+    """The embedded engine. `memory_bytes` 0: half of the machine's. `extra` are further arguments of the engine."""
 
     data: Path
     memory_bytes: int = 0
     extra: tuple[str, ...] = ()
+    start_s: float = _START_S
 
 
 class Supervisor:
-    """One engine. `on_event(name, detail)` hears `engine_started`, `engine_died`."""
+    """One engine. `on_event(name, detail)` hears `engine_started`, `engine_died`, `engine_not_restarted`."""
 
-    def __init__(self, settings: EngineSettings, on_event: Callable[[str, str], None]) -> None:
+    def __init__(self, settings: EngineSettings, on_event: Callable[[str, str], Any]) -> None:
         self._settings = settings
         self._on_event = on_event
+        self._data = settings.data.absolute()
+        self._socket_folder = self._data
+        if len(os.fsencode(self._data / "engine.sock")) > _LONGEST_SOCKET_PATH:
+            self._socket_folder = Path(tempfile.mkdtemp(prefix="gnomon-"))
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._available = asyncio.Event()
@@ -47,8 +57,8 @@ class Supervisor:
 
     @property
     def socket(self) -> str:
-        """The engine's socket: short, in the data directory, so that it is as private as the data."""
-        return str(self._settings.data / "engine.sock")
+        """The engine's socket: in the data directory, as private as the data, unless that path is too long for one."""
+        return str(self._socket_folder / "engine.sock")
 
     @property
     def pid(self) -> int:
@@ -57,8 +67,11 @@ class Supervisor:
 
     async def start(self) -> None:
         """Start the engine and wait until it answers. GnomonError says why it cannot."""
-        self._settings.data.mkdir(parents=True, exist_ok=True)
-        await self._spawn()
+        try:
+            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._spawn()
+        except OSError as error:
+            raise self._refusal("data", str(error)) from error
         self._watch = asyncio.create_task(self._keep_alive(), name="engine-supervisor")
 
     async def wait_available(self, timeout_s: float) -> None:
@@ -69,57 +82,54 @@ class Supervisor:
             raise Unavailable("engine_restarting", "the engine is being restarted", retry_after_s=2) from None
 
     async def stop(self) -> None:
-        """Let running statements end, then stop; kill past the deadline."""
+        """Let running statements end, then stop; kill past the deadline. Also while it is being restarted."""
         if self._watch:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await asyncio.gather(self._watch, return_exceptions=True)
         self._available.clear()
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_S)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        if self._process is not None:
+            await _end(self._process)
+        if self._socket_folder != self._data:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     async def _spawn(self) -> None:
         settings = self._settings
-        command = [sys.executable, "-m", "gnomon_server.engine", "--data", str(settings.data / "clickhouse")]
+        command = [sys.executable, "-m", "gnomon_server.engine", "--data", str(self._data / "clickhouse")]
         command += ["--socket", self.socket, "--die-with-parent", *settings.extra]
         if settings.memory_bytes:
             command += ["--memory", str(settings.memory_bytes)]
-        with (settings.data / "engine.log").open("ab") as log:
+        with (self._data / "engine.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us; the engine is told when we have drained
             )
         await self._wait_ready(self._process)
 
     async def _wait_ready(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None  # noqa: S101  (a pipe, above)
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), _START_S)
-            event = json.loads(line) if line else {"event": "failed", "reason": "died", "message": "it ended at once"}
+            line = await asyncio.wait_for(process.stdout.readline(), self._settings.start_s)
+            event = json.loads(line) if line else {"message": f"it ended at once: {_ending(await process.wait())}"}
         except TimeoutError:
-            process.kill()
-            event = {"event": "failed", "reason": "slow", "message": f"not ready within {_START_S:.0f} s"}
+            event = {"message": f"it is not ready after {self._settings.start_s:.0f} s"}
+        except ValueError:
+            event = {"message": f"it says {line[:100]!r}"}
         if event.get("event") != "ready":
+            _kill(process)
             await process.wait()
-            raise self._refusal(str(event.get("reason", "")), str(event.get("message", "")))
-        self.version = str(event.get("version", ""))
+            raise self._refusal(str(event.get("reason", "")), str(event["message"]))
+        self.version = str(event["version"])
         self._available.set()
         self._on_event("engine_started", f"pid {process.pid}, ClickHouse {self.version}")
 
     def _refusal(self, reason: str, message: str) -> GnomonError:
         code, what, hint = _REASONS.get(
-            reason, ("engine_failed", "the engine did not start", f"see {self._settings.data / 'engine.log'}")
+            reason, ("engine_failed", "the engine did not start", f"see {self._data / 'engine.log'}")
         )
-        return GnomonError(code, f"{what}: {message}" if message else what, where=str(self._settings.data), hint=hint)
+        return GnomonError(code, f"{what}: {message}", where=str(self._data), hint=hint)
 
     async def _keep_alive(self) -> None:
         attempt, since = 0, time.monotonic()
@@ -127,17 +137,37 @@ class Supervisor:
             assert self._process is not None  # noqa: S101  (started before)
             code = await self._process.wait()
             self._available.clear()
-            self._on_event("engine_died", f"exit code {code}")
+            self._on_event("engine_died", _ending(code))
             if time.monotonic() - since > _STEADY_S:
                 attempt = 0
-            while True:
+            while not self._available.is_set():
                 await asyncio.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
                 attempt += 1
                 try:
                     await self._spawn()
-                except GnomonError as error:
+                except (GnomonError, OSError) as error:
                     self._on_event("engine_not_restarted", str(error))
-                    continue
-                self.restarts += 1
-                since = time.monotonic()
-                break
+            self.restarts += 1
+            since = time.monotonic()
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    hint = ", as the kernel does when memory is short" if code == -signal.SIGKILL else ""
+    return f"ended by {signal.Signals(-code).name}{hint}"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_S)
+    except TimeoutError:
+        _kill(process)
+        await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()

@@ -41,6 +41,7 @@ class TenantNumbers:
                 await self._store.command(
                     "INSERT INTO tenants (tenant, name) SELECT {number:UInt32}, {name:String}",
                     {"number": number, "name": name},
+                    settings={"distributed_foreground_insert": 1},  # on a cluster: durable when it returns
                 )
                 self._numbers[name] = number
             return self._numbers[name]

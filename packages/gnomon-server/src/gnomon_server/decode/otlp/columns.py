@@ -1,5 +1,7 @@
 """Arrow columns from stretches of bytes, without a Python object for each value."""
 
+from functools import cache
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,6 +17,8 @@ def texts(pieces: Pieces) -> pa.Array:
 def binary(pieces: Pieces) -> pa.Array:
     """Each piece as a binary value. The buffer is one Arrow array of pieces and gaps, and every second is taken."""
     count = len(pieces.starts)
+    if not pieces.lengths.any():
+        return pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(bytes(4 * count + 4)), pa.py_buffer(b"")])
     bounds = np.zeros(2 * count + 1, np.int32)
     bounds[:-1:2], bounds[1::2] = pieces.starts, pieces.ends
     bounds[-1] = bounds[-2] if count else 0
@@ -66,6 +70,12 @@ def offsets(counts: np.ndarray) -> pa.Array:
     result = np.zeros(len(counts) + 1, np.int32)
     np.cumsum(counts, out=result[1:])
     return pa.array(result)
+
+
+@cache
+def no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    """A table's rows where there are none; made once, for most requests describe nothing new."""
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
 
 
 def map_of_texts(rows: list[dict[str, str]]) -> pa.Array:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
-from gnomon_server.decode.otlp.columns import map_of_texts, milliseconds
+from gnomon_server.decode.otlp.columns import map_of_texts, milliseconds, no_rows
 from gnomon_server.decode.otlp.context import MAX_NS
 from gnomon_server.decode.otlp.metric import label_text
 from gnomon_server.decode.otlp.points import Points
@@ -44,6 +44,8 @@ class Exemplars:
     def rows(self) -> pa.RecordBatch:
         """Rows of `exemplars`."""
         found = self._messages
+        if not found:
+            return no_rows(EXEMPLARS)
         at = np.array([min(message.time_unix_nano, MAX_NS) for message in found], np.uint64)
         return pa.RecordBatch.from_arrays(
             [

@@ -8,7 +8,8 @@ from gnomon_server.decode.otlp.columns import milliseconds, offsets
 from gnomon_server.decode.otlp.exemplars import Exemplars
 from gnomon_server.decode.otlp.points import STALE, Group, Points, series_ids
 from gnomon_server.decode.otlp.records import refuse
-from gnomon_server.decode.otlp.scan import I64, Pieces
+from gnomon_server.decode.otlp.rounds import I64
+from gnomon_server.decode.otlp.scan import Pieces
 from gnomon_server.model.series import Kind
 from gnomon_server.model.tables import NATIVE_HISTOGRAMS
 
@@ -39,19 +40,26 @@ class _Side:
     """The positive or negative buckets of all points."""
 
     def __init__(self, pieces: Pieces) -> None:
-        buckets = [wire.parse("Buckets", raw) for raw in pieces.raws()]
-        self.offset = np.array([side.offset for side in buckets], np.int64)
-        counts = [np.array(side.bucket_counts, np.uint64) for side in buckets]
-        self.widths = np.fromiter(map(len, counts), np.int64, len(counts))
-        self._counts = np.concatenate([np.zeros(0, np.uint64), *counts])
+        self.offset = np.zeros(len(pieces.starts), np.int64)
+        self.widths = np.zeros(len(pieces.starts), np.int64)
+        counts: list[int] = []
+        for position, raw in enumerate(pieces.raws()):
+            if raw:  # most histograms have no negative side
+                side = wire.parse("Buckets", raw)
+                self.offset[position], self.widths[position] = side.offset, len(side.bucket_counts)
+                counts.extend(side.bucket_counts)
+        self._counts = np.array(counts, np.uint64)
 
     def fits(self) -> np.ndarray:
         """bool[n]: whether the indices of a point fit 32 bits."""
-        return self.offset + self.widths <= _LARGEST_INDEX
+        result: np.ndarray = self.offset + self.widths <= _LARGEST_INDEX
+        return result
 
     def columns(self) -> list[pa.Array]:
-        """Lists of indices and of counts, empty buckets left out. Prometheus' index is OTLP's plus one: it names the
-        upper bound, OTLP's the lower."""
+        """Lists of indices and of counts, empty buckets left out.
+
+        Prometheus' index is OTLP's plus one: it names the upper bound, OTLP's the lower.
+        """
         place = np.arange(len(self._counts)) - np.repeat(np.cumsum(self.widths) - self.widths, self.widths)
         index = np.repeat(self.offset, self.widths) + place + 1
         filled = self._counts > 0
@@ -81,7 +89,8 @@ def _refuse_misshapen(points: Points, sides: tuple[_Side, _Side]) -> np.ndarray:
     placed = sides[0].fits() & sides[1].fits()
     message = "bucket indices of an exponential histogram are 32-bit numbers"
     refuse(points.rejections, scaled & ~placed, "exponential_offset", message)
-    return scaled & placed
+    good: np.ndarray = scaled & placed
+    return good
 
 
 def _rows(points: Points, ids: np.ndarray, sides: tuple[_Side, _Side]) -> pa.RecordBatch:

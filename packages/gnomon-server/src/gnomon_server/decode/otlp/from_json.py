@@ -1,13 +1,13 @@
 """OTLP/JSON to OTLP protobuf bytes, so that there is one decoder.
 
-Source: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: protobuf's JSON mapping, but trace and span ids
-are hex, enums are integers, unknown fields are ignored. Accepted beyond it, as senders in the field write them: names of
-enums, keys in snake_case, 64-bit integers as numbers, doubles as text.
+Source: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: protobuf's JSON mapping, but trace and span
+ids are hex, enums are integers, unknown fields are ignored. Accepted beyond it, as senders in the field write them:
+names of enums, keys in snake_case, 64-bit integers as numbers, doubles as text.
 """
 
 import base64
 import binascii
-import math
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -19,15 +19,16 @@ from gnomon_server.errors import InvalidInput
 
 _ROOTS = {"traces": "TracesRequest", "logs": "LogsRequest", "metrics": "MetricsRequest"}
 _MAX_DEPTH = 96  # messages within messages; the protobuf decoder itself refuses more than 100
+_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _ENUMS = {
-    "SpanKind": ("SPAN_KIND_", ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")),
-    "StatusCode": ("STATUS_CODE_", ("UNSET", "OK", "ERROR")),
-    "AggregationTemporality": ("AGGREGATION_TEMPORALITY_", ("UNSPECIFIED", "DELTA", "CUMULATIVE")),
+    "SpanKind": ("SPAN_KIND_", ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"]),
+    "StatusCode": ("STATUS_CODE_", ["UNSET", "OK", "ERROR"]),
+    "AggregationTemporality": ("AGGREGATION_TEMPORALITY_", ["UNSPECIFIED", "DELTA", "CUMULATIVE"]),
     "SeverityNumber": (
         "SEVERITY_NUMBER_",
-        ("UNSPECIFIED", *(f"{level}{step}" for level in ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL") for step in ("", "2", "3", "4"))),
+        ["UNSPECIFIED", *(f"{level}{step}" for level in _LEVELS for step in ("", "2", "3", "4"))],
     ),
-}  # fmt: skip
+}
 _NUMBERS = {kind: {prefix + name: n for n, name in enumerate(names)} for kind, (prefix, names) in _ENUMS.items()}
 
 _VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
@@ -36,7 +37,7 @@ _VARINT, _I64, _LEN, _I32 = 0, 1, 2, 5
 def to_protobuf(body: bytes, signal: str) -> bytes:
     """The request as protobuf bytes. `signal`: traces, logs or metrics. `InvalidInput` names the place of a mistake.
 
-    The output is at most about twice as long as the input: no field takes more bytes than its key and value in JSON.
+    The output is at most about four times as long as the input, for numbers of one digit in arrays of doubles.
     """
     try:
         content = orjson.loads(body)
@@ -57,7 +58,7 @@ class _MismatchError(Exception):
     """A value of the wrong type; the path grows from the inside while the error rises."""
 
     def __init__(self, value: Any, expected: str) -> None:
-        self.got = f"{type(value).__name__} {orjson.dumps(value).decode():.60}"
+        self.got = _shown(value)
         self.expected = expected
         self.steps: list[str] = []
 
@@ -66,10 +67,17 @@ class _MismatchError(Exception):
         return "".join(reversed(self.steps)).removeprefix(".") or "the body"
 
 
+def _shown(value: Any) -> str:
+    """A JSON value in a few words."""
+    if isinstance(value, dict | list):
+        return f"an object of {len(value)} keys" if isinstance(value, dict) else f"an array of {len(value)} items"
+    return f"{orjson.dumps(value).decode():.60}"
+
+
 # An encoder makes the payload of one value, with its length where the wire type wants one.
 _Encoder = Callable[[Any, int], bytes]
-# By JSON key: the tag, the encoder, whether repeated, whether packed, whether a zero may be left out.
-_Layout = dict[str, tuple[bytes, _Encoder, bool, bool, bool]]
+# By JSON key: the tag, the encoder, whether repeated, whether packed.
+_Layout = dict[str, tuple[bytes, _Encoder, bool, bool]]
 
 
 def _message(value: Any, layout: _Layout, depth: int) -> bytes:
@@ -82,7 +90,7 @@ def _message(value: Any, layout: _Layout, depth: int) -> bytes:
         known = layout.get(key)
         if known is None or item is None:
             continue
-        tag, encode, repeated, packed, _ = known
+        tag, encode, repeated, packed = known
         try:
             if not repeated:
                 parts += (tag, encode(item, depth))
@@ -165,16 +173,19 @@ def _boolean(value: Any, _: int) -> bytes:
 
 
 def _whole(value: Any, lowest: int, highest: int) -> int:
-    """An integer as a number, a number without a fraction, or a text of digits."""
-    try:
-        number = int(value) if type(value) is int or (type(value) is str and value.strip() == value) else None
-        if type(value) is float and value.is_integer():
-            number = int(value)
-    except ValueError:
-        number = None
-    if number is None or not lowest <= number <= highest:
-        raise _MismatchError(value, f"an integer from {lowest} to {highest}")
-    return number
+    """An integer as a number, as a number without a fraction, or as a text of digits."""
+    if type(value) is int:
+        number = value
+    elif (type(value) is str and _DIGITS.fullmatch(value)) or (type(value) is float and value.is_integer()):
+        number = int(value)
+    else:
+        number = highest + 1
+    if lowest <= number <= highest:
+        return number
+    raise _MismatchError(value, f"an integer from {lowest} to {highest}")
+
+
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
 
 
 def _integers(bits: int, *, signed: bool, zigzag: bool = False) -> _Encoder:
@@ -197,16 +208,14 @@ def _fixed(form: str, lowest: int, highest: int) -> _Encoder:
 
 
 def _double(value: Any, _: int) -> bytes:
-    try:
-        if type(value) in (int, float, str) and value == (value.strip() if type(value) is str else value):
-            number = float(value)
-            if type(value) is not str or math.isfinite(number) or value in ("NaN", "Infinity", "-Infinity"):
-                return _DOUBLE.pack(number)
-    except (ValueError, OverflowError):
-        pass
+    if type(value) is float or type(value) is int:
+        return _DOUBLE.pack(value)  # JSON's integers here have 64 bits: all of them fit
+    if type(value) is str and (_DECIMAL.fullmatch(value) or value in ("NaN", "Infinity", "-Infinity")):
+        return _DOUBLE.pack(float(value))
     raise _MismatchError(value, 'a number, "NaN", "Infinity" or "-Infinity"')
 
 
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _DOUBLE = struct.Struct("<d")
 
 
@@ -256,7 +265,7 @@ def _layouts() -> dict[str, _Layout]:
             wire_type, encode = (_LEN, _submessage(layouts[field.kind])) if field.is_message else _SCALARS[field.kind]
             packed = field.repeated and wire_type != _LEN
             tag = _varint(field.number << 3 | (_LEN if packed else wire_type))
-            entry = (tag, encode, field.repeated, packed, False)
+            entry = (tag, encode, field.repeated, packed)
             layouts[name][field.name] = layouts[name][_camel(field.name)] = entry
     return layouts
 

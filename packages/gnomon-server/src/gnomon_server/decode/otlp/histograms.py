@@ -1,15 +1,15 @@
 """Explicit histograms as classic series: `_bucket` with `le`, `_sum`, `_count`, and `_min`, `_max`."""
 
-
 from dataclasses import dataclass
 
 import numpy as np
 
+from gnomon_server.decode.otlp.context import NS_PER_DAY
 from gnomon_server.decode.otlp.exemplars import Exemplars
 from gnomon_server.decode.otlp.metric import Metric, SeriesRow
 from gnomon_server.decode.otlp.points import STALE, Group, Points
 from gnomon_server.decode.otlp.records import refuse
-from gnomon_server.decode.otlp.scan import I64
+from gnomon_server.decode.otlp.rounds import I64
 from gnomon_server.model.prometheus_names import bucket_bound
 from gnomon_server.model.series import Kind
 
@@ -72,17 +72,15 @@ def _is_rising(bounds: np.ndarray) -> bool:
 
 
 def _families(points: Points, bounds: list[bytes]) -> list[_Family]:
-    keys = list(zip(points.attribute_bytes(), bounds, strict=True))
-    found: list[_Family] = []
-    for metric, count in zip(points.metrics, points.counts(), strict=True):
-        first = len(found)
+    def make(position: int) -> _Family:
+        return _family(points.metric(position), points.raws_of(position), bounds[position])
 
-        def make(position: int, metric: Metric = metric, first: int = first) -> _Family:
-            return _family(metric, points.raws_of(first + position), bounds[first + position])
-
-        size = 16 + 2 * len(bounds[first]) if count else 0
-        found += points.context.metrics.find(metric, keys[first : first + count], make, size)
-    return found
+    # The length at the end tells where the attributes end and the bounds begin.
+    keys = [
+        attributes + raw + len(raw).to_bytes(4, "little")
+        for attributes, raw in zip(points.attribute_bytes(), bounds, strict=True)
+    ]
+    return points.remembered(keys, make, 16 + 2 * max(map(len, bounds)))
 
 
 def _family(metric: Metric, raws: tuple[bytes, ...], bounds: bytes) -> _Family:
@@ -136,7 +134,7 @@ class _Buckets:
         raws = counts.raws() if counts.lengths.all() else [raw or bytes(_ID_BYTES) for raw in counts.raws()]
         running = np.cumsum(np.frombuffer(b"".join(raws), np.uint64))  # integers: exact, and right beyond a wrap
         before = np.concatenate([np.zeros(1, np.uint64), running[self.ends[:-1] - 1]])
-        value = (running - np.repeat(before, self.widths)).astype(np.float64)
+        value: np.ndarray = (running - np.repeat(before, self.widths)).astype(np.float64)
         value[self.ends - 1] = totals
         value[np.repeat(points.stale, self.widths)] = STALE
         return value
@@ -162,8 +160,11 @@ class _Buckets:
 
     def _distinct(self) -> np.ndarray:
         """The buckets of each family's first point on each day: every series of the group is among them."""
-        days = self._points.at // np.uint64(86_400_000_000_000)
-        seen = {(id(family), day): number for number, (family, day) in enumerate(zip(self._families, days.tolist(), strict=True))}
+        days = self._points.at // np.uint64(NS_PER_DAY)
+        seen = {
+            (id(family), day): number
+            for number, (family, day) in enumerate(zip(self._families, days.tolist(), strict=True))
+        }
         numbers = np.array(list(seen.values()), np.int64)
         widths = self.widths[numbers]
         return np.repeat(self.first[numbers] - (np.cumsum(widths) - widths), widths) + np.arange(widths.sum())
@@ -174,6 +175,5 @@ class _Buckets:
             np.searchsorted(np.frombuffer(self._bounds[owner], np.float64), value, "left")
             for owner, value in zip(owners.tolist(), values.tolist(), strict=True)
         ]
-        return self.ids[self.first[owners] + np.array(place, np.int64)]
-
-
+        result: np.ndarray = self.ids[self.first[owners] + np.array(place, np.int64)]
+        return result

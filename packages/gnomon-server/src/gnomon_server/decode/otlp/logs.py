@@ -29,7 +29,10 @@ _LARGEST_SEVERITY = 24
 
 
 def decode_logs(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -> Batch:
-    """Log records of one request; `now_ns` is the time of arrival. `InvalidInput` when the bytes are no such request."""
+    """Log records of one request; `now_ns` is the time of arrival.
+
+    `InvalidInput` when the bytes are no such request; bad records are refused one by one.
+    """
     with undecodable_is_invalid("logs", body):
         return _decode(body, tenant, context, now_ns)
 

@@ -1,4 +1,4 @@
-"""One metric of one resource and scope: its Prometheus name, its kind, and the ids of its series, by attribute bytes."""
+"""A metric of one resource and scope: its Prometheus name, its kind, and the ids of its series by attribute bytes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -129,24 +129,22 @@ class Metrics:
             self._bytes += _METRIC_BYTES + sum(map(len, words))
         return found
 
-    def find(self, metric: Metric, keys: list[Any], make: Callable[[int], Any], size: int = 0) -> list[Any]:
-        """What `make(position)` says of each key, remembered; `size` is the weight of one answer in bytes."""
+    def find(self, metric: Metric, keys: list[Any], make: Callable[[int], Any], first: int, size: int) -> list[Any]:
+        """What is known under each key, else what `make(first + its place)` says, remembered at `size` bytes more."""
         known = metric.ids
         found = list(map(known.get, keys))
         if None in found:
-            for position, value in enumerate(found):
+            for place, value in enumerate(found):
                 if value is None:
-                    key = keys[position]
+                    key = keys[place]
                     if key not in known:
-                        known[key] = make(position)
+                        known[key] = make(first + place)
                         self._bytes += _ENTRY_BYTES + size + len(key)
-                    found[position] = known[key]
+                    found[place] = known[key]
         return found
 
 
-def _metric(
-    message: Any, which: str, resource: Resource, scope: str, temporality: int, monotonic: bool
-) -> Metric:
+def _metric(message: Any, which: str, resource: Resource, scope: str, temporality: int, monotonic: bool) -> Metric:
     name, unit = values.text(message.name), values.text(message.unit)
     return Metric(
         resource=resource,
@@ -187,7 +185,7 @@ def target_info(resource: Resource) -> SeriesRow | None:
 
 
 def labels_of(raws: Iterable[bytes], *, rename: bool = True) -> dict[str, str]:
-    """KeyValue messages as labels: names cleaned, values as text, empty ones left out (in Prometheus, empty is absent)."""
+    """KeyValue messages as labels: names cleaned, values as text, empty ones left out, for Prometheus has none."""
     return _labels(values.attributes([wire.parse("KeyValue", raw) for raw in raws]), rename=rename)
 
 

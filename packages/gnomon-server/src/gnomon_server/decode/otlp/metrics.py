@@ -1,6 +1,6 @@
-"""ExportMetricsServiceRequest -> rows of `series`, `samples`, `native_histograms`, `exemplars`, `metric_meta`,
-`resources`.
+"""ExportMetricsServiceRequest -> rows of `series`, `samples` and what belongs to them.
 
+The other tables: `delta_samples`, `native_histograms`, `exemplars`, `metric_meta`, `resources`.
 Source: opentelemetry-proto, metrics/v1/metrics.proto. Numbers, explicit histograms and summaries become classic series
 of float64 samples; exponential histograms are native ones. Points of delta temporality go to the table `delta_samples`,
 which intake turns into totals. A point without a time, later than allowed, or of an impossible shape is refused.
@@ -36,7 +36,10 @@ _SHAPES = {
 
 
 def decode_metrics(body: bytes, tenant: str, context: DecodeContext) -> Batch:
-    """Data points of one request. `InvalidInput` when the bytes are no such request; bad points are refused one by one."""
+    """Data points of one request.
+
+    `InvalidInput` when the bytes are no such request; bad points are refused one by one.
+    """
     with undecodable_is_invalid("metrics", body):
         return _decode(body, tenant, context)
 

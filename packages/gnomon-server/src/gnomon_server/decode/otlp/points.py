@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ class Points:
 
     def metric(self, position: int) -> Metric:
         """The metric of a point."""
-        return self.metrics[self.metric_of[position]]
+        return self.metrics[int(self.metric_of[position])]
 
     def raws_of(self, position: int) -> tuple[bytes, ...]:
         """The attributes of a point, KeyValue messages."""
@@ -114,13 +115,24 @@ class Points:
         starts, ends = np.zeros(len(self), np.int64), np.zeros(len(self), np.int64)
         last = self._attribute_ends[has] - 1
         first = last + 1 - self.attribute_counts[has]
-        # The length stands before the first attribute; without it, other attributes could have the same bytes.
-        width = 1 + (self.attributes.lengths[first] >> 7 > 0) + (self.attributes.lengths[first] >> 14 > 0)
-        starts[has], ends[has] = self.attributes.starts[first] - width, self.attributes.ends[last]
+        # With the tag and the length of the first one: without, other attributes could have the same bytes.
+        lengths = self.attributes.lengths[first]
+        head = 2 + (lengths >> 7 > 0) + (lengths >> 14 > 0) + (lengths >> 21 > 0)
+        starts[has], ends[has] = self.attributes.starts[first] - head, self.attributes.ends[last]
         body = self.attributes.body
         return [body[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
-    def definer(self, kind: int, suffix: str, chosen: np.ndarray | None = None, *, flagged: bool) -> Callable[[int], SeriesRow]:
+    def remembered(self, keys: list[Any], make: Callable[[int], Any], size: int = 0) -> list[Any]:
+        """What `make(position)` says of each point, found again by the point's key within its metric."""
+        found: list[Any] = []
+        for metric, count in zip(self.metrics, self.counts(), strict=True):
+            first = len(found)
+            found += self.context.metrics.find(metric, keys[first : first + count], make, first, size)
+        return found
+
+    def definer(
+        self, kind: int, suffix: str, chosen: np.ndarray | None = None, *, flagged: bool
+    ) -> Callable[[int], SeriesRow]:
         """What defines the series of a point, or of the chosen ones."""
 
         def define(position: int) -> SeriesRow:
@@ -133,9 +145,4 @@ class Points:
 
 def series_ids(points: Points, define: Callable[[int], SeriesRow]) -> np.ndarray:
     """The id of the series of each point, uint64[n], where a point is one sample."""
-    keys = points.attribute_bytes()
-    found: list[int] = []
-    for metric, count in zip(points.metrics, points.counts(), strict=True):
-        first = len(found)
-        found += points.context.metrics.find(metric, keys[first : first + count], lambda n, first=first: define(first + n).id)
-    return np.array(found, np.uint64)
+    return np.array(points.remembered(points.attribute_bytes(), lambda position: define(position).id), np.uint64)

@@ -78,7 +78,8 @@ def check_times(ns: np.ndarray, what: str, context: DecodeContext, rejections: R
     if later.any():
         message = f"{what} {int(ns[later][0])} ns is later than the clock here allows (limits.future)"
         refuse(rejections, later, "time_in_future", message)
-    return ~(unset | later)
+    result: np.ndarray = ~(unset | later)
+    return result
 
 
 def refuse(rejections: Rejections, bad: np.ndarray, reason: str, message: str) -> None:
@@ -115,9 +116,7 @@ def resources_used(
     return resource_rows(used, context.attributes, rejections)
 
 
-def batch_of(
-    tenant: str, records: int, tables: dict[str, pa.RecordBatch], rejections: Rejections
-) -> Batch:
+def batch_of(tenant: str, records: int, tables: dict[str, pa.RecordBatch], rejections: Rejections) -> Batch:
     """The tables that have rows, in the order of writing."""
     filled = {name: table for name, table in tables.items() if table.num_rows}
     return Batch(tenant, filled, records, sum(table.nbytes for table in filled.values()), rejections)
@@ -126,5 +125,3 @@ def batch_of(
 def kept(rows: pa.RecordBatch, keep: np.ndarray) -> pa.RecordBatch:
     """The rows where `keep` is True."""
     return rows if keep.all() else rows.filter(pa.array(keep))
-
-

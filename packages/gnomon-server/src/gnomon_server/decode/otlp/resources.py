@@ -8,6 +8,7 @@ import xxhash
 
 from gnomon_server.decode.otlp import values, wire
 from gnomon_server.decode.otlp.attributes import AttributeTable
+from gnomon_server.decode.otlp.columns import no_rows
 from gnomon_server.model.batch import Rejections
 from gnomon_server.model.tables import RESOURCES
 
@@ -77,10 +78,10 @@ def _decode_scope(raw: bytes, schema_url: bytes) -> str:
     return values.to_json(given) if given else ""
 
 
-def resource_rows(
-    used: list[tuple[Resource, int]], table: AttributeTable, rejections: Rejections
-) -> pa.RecordBatch:
+def resource_rows(used: list[tuple[Resource, int]], table: AttributeTable, rejections: Rejections) -> pa.RecordBatch:
     """Rows of `resources`, one for each resource and day (since 1970)."""
+    if not used:
+        return no_rows(RESOURCES)
     return pa.RecordBatch.from_arrays(
         [
             pa.array([day for _, day in used], pa.int32()).cast(pa.date32()),

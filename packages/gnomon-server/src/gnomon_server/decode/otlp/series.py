@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from gnomon_server.decode.otlp.columns import map_of_texts
+from gnomon_server.decode.otlp.columns import map_of_texts, no_rows
 from gnomon_server.decode.otlp.context import NS_PER_DAY, DecodeContext
 from gnomon_server.decode.otlp.metric import Metric, SeriesRow, target_info
 from gnomon_server.decode.otlp.points import Group
@@ -47,6 +47,8 @@ def series_rows(groups: list[Group], tenant: str, context: DecodeContext, reject
     days = (at // np.uint64(NS_PER_DAY)).astype(np.int32)
     first = _first_of_each(ids, days)
     first = first[context.seen.unseen(tenant, "series", ids[first], days[first])]
+    if not len(first):
+        return no_rows(SERIES)
     ends = np.cumsum([len(positions) for positions in asked])
     rows = []
     for place in first.tolist():
@@ -66,9 +68,7 @@ def _first_of_each(ids: np.ndarray, days: np.ndarray) -> np.ndarray:
     return order[new]
 
 
-def _series(
-    rows: list[SeriesRow], days: np.ndarray, context: DecodeContext, rejections: Rejections
-) -> pa.RecordBatch:
+def _series(rows: list[SeriesRow], days: np.ndarray, context: DecodeContext, rejections: Rejections) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [
             pa.array(days, pa.int32()).cast(pa.date32()),
@@ -91,7 +91,11 @@ def meta_rows(metrics: list[Metric], newest_ns: int, tenant: str, context: Decod
     keys = np.array([_meta_key(metric) for metric in metrics], np.uint64)
     days = np.full(len(keys), newest_ns // NS_PER_DAY, np.int32)
     unseen = context.seen.unseen(tenant, "meta", keys, days)
-    new = list({key: metric for key, metric, is_new in zip(keys.tolist(), metrics, unseen, strict=True) if is_new}.values())
+    if not unseen.any():
+        return no_rows(METRIC_META)
+    new = list(
+        {key: metric for key, metric, is_new in zip(keys.tolist(), metrics, unseen, strict=True) if is_new}.values()
+    )
     return pa.RecordBatch.from_arrays(
         [
             pa.array([metric.base for metric in new], pa.string()),

@@ -122,7 +122,10 @@ def _statuses(pieces: Pieces) -> list[pa.Array]:
 
 def _dropped(spans: Scanned) -> pa.Array:
     total = sum(
-        (spans.varints(f"dropped_{what}_count") & np.uint64(_LARGEST_COUNT) for what in ("attributes", "events", "links")),
+        (
+            spans.varints(f"dropped_{what}_count") & np.uint64(_LARGEST_COUNT)
+            for what in ("attributes", "events", "links")
+        ),
         start=np.zeros(len(spans), np.uint64),
     )
     return pa.array(np.minimum(total, _LARGEST_COUNT).astype(np.uint32))

@@ -1,15 +1,17 @@
 """OTLP's AnyValue as a Python value, and as the JSON text that is stored.
 
 Text, numbers, booleans, lists and maps read as what they are; what JSON has no word for is a map with one `$` key:
-`{"$bytes": "<base64>"}`, `{"$double": "NaN" | "Infinity" | "-Infinity"}`, and `{"$map": {...}}` around a map whose only key
-begins with `$`. Integers are written without, floats with a decimal point, so that types survive.
+`{"$bytes": "<base64>"}`, `{"$double": "NaN" | "Infinity" | "-Infinity"}`, and `{"$map": {...}}` around a map whose only
+key begins with `$`. Integers are written without, floats with a decimal point, so that types survive.
 """
 
 import base64
 import math
+from collections.abc import Callable
 from typing import Any
 
 import orjson
+
 
 def text(raw: bytes) -> str:
     """UTF-8 as text; an invalid sequence becomes U+FFFD, so that it costs a character and not the record."""
@@ -19,21 +21,7 @@ def text(raw: bytes) -> str:
 def plain(value: Any) -> Any:
     """AnyValue message -> what JSON can say (see the module's words)."""
     which = value.WhichOneof("which")
-    match which:
-        case "string_value":
-            return text(value.string_value)
-        case "bool_value" | "int_value":
-            return getattr(value, which)
-        case "double_value":
-            return _number(value.double_value)
-        case "array_value":
-            return [plain(item) for item in value.array_value.values]
-        case "kvlist_value":
-            return mapping(value.kvlist_value.values)
-        case "bytes_value":
-            return {"$bytes": base64.b64encode(value.bytes_value).decode()}
-        case _:
-            return None
+    return None if which is None else _READERS[which](getattr(value, which))
 
 
 def mapping(pairs: Any) -> dict[str, Any]:
@@ -68,3 +56,14 @@ def _number(number: float) -> Any:
     if math.isnan(number):
         return {"$double": "NaN"}
     return {"$double": "Infinity" if number > 0 else "-Infinity"}
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "string_value": text,
+    "bool_value": bool,
+    "int_value": int,
+    "double_value": _number,
+    "array_value": lambda array: [plain(item) for item in array.values],
+    "kvlist_value": lambda pairs: mapping(pairs.values),
+    "bytes_value": lambda raw: {"$bytes": base64.b64encode(raw).decode()},
+}

@@ -1,8 +1,8 @@
 """An answer as JSON, CSV or Arrow bytes.
 
 JSON has no words for some values: times are text in UTC with their type's digits (`2026-11-21T09:21:35.123456789Z`),
-NaN and infinities are the strings `NaN`, `Infinity`, `-Infinity`, byte strings are hex, decimals and 128-bit integers
-text, maps objects, tuples arrays (objects where their elements are named). 64-bit integers are numbers, all digits kept.
+NaN and infinities the strings `NaN`, `Infinity`, `-Infinity`; byte strings are hex, decimals and 128-bit integers text,
+maps objects, tuples arrays (objects where their elements are named). 64-bit integers are numbers, all digits kept.
 
 Columns are turned into lists by Arrow and NumPy, whole at a time; only what is nested is walked row by row.
 """

@@ -22,6 +22,16 @@ _TYPES = """
 TYPES = frozenset(_TYPES.split())
 """What may stand in a CAST and in `{name:Type}`. Not AggregateFunction (above), nor Identifier (names a table)."""
 
+_HIGHER_ORDER = """
+    arrayAll arrayAvg arrayBottomK arrayCompact arrayCount arrayCumSum arrayCumSumNonNegative arrayDifference
+    arrayExists arrayFill arrayFilter arrayFirst arrayFirstIndex arrayFirstOrNull arrayFold arrayLast arrayLastIndex
+    arrayLastOrNull arrayMap arrayMax arrayMin arrayPartialReverseSort arrayPartialSort arrayProduct
+    arrayReverseFill arrayReverseSort arrayReverseSplit arraySort arraySplit arraySum arrayTopK mapAll mapApply
+    mapExists mapFilter mapPartialReverseSort mapPartialSort mapReverseSort mapSort
+"""
+HIGHER_ORDER = frozenset(name.lower() for name in _HIGHER_ORDER.split())
+"""Their first argument may be a function, by its bare name too: `arrayMap(file, ['/etc/passwd'])` reads the file."""
+
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'")
 

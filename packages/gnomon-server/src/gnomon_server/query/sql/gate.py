@@ -10,6 +10,7 @@ older server has no such door.
 import base64
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from gnomon_server.errors import InvalidInput, TooLarge
 from gnomon_server.query.sql.refusal import syntax_error
@@ -42,14 +43,22 @@ async def admit(store: Store, text: str) -> Checked:
     """
     if len(text.encode("utf-8", "replace")) > _MAX_BYTES:
         raise TooLarge("sql_too_long", f"the query is longer than {_MAX_BYTES} bytes", where="query")
-    encoded = base64.b64encode(_utf8(text)).decode()
-    sql = f"SELECT parseQueryToJSON(base64Decode('{encoded}')) AS tree, formatQueryFromJSON(tree) AS statement"
     try:
-        table, _ = await store.query(sql, settings=_SETTINGS, limits=_LIMITS)
+        row = await _ask(store, "parseQueryToJSON({0}) AS tree, formatQueryFromJSON(tree) AS statement", _utf8(text))
     except InvalidInput as error:
         raise _explain(error, text) from None
-    row = table.to_pylist()[0]
-    return Checked(row["statement"], check(json.loads(row["tree"]), text))
+    tree = json.loads(row["tree"])
+    found = check(tree, text)
+    if found.changed:
+        row = await _ask(store, "formatQueryFromJSON({0}) AS statement", json.dumps(tree).encode())
+    return Checked(row["statement"], found.parameters)
+
+
+async def _ask(store: Store, columns: str, value: bytes) -> dict[str, Any]:
+    """One row of `columns`, where {0} stands for the value: in base 64 it is harmless, in the body it may be long."""
+    literal = f"base64Decode('{base64.b64encode(value).decode()}')"
+    table, _ = await store.query(f"SELECT {columns.format(literal)}", settings=_SETTINGS, limits=_LIMITS)
+    return table.to_pylist()[0]  # type: ignore[no-any-return]
 
 
 def _utf8(text: str) -> bytes:

@@ -1,8 +1,8 @@
 """One tenant's rows: the condition that is added to every base table below the views.
 
 `additional_table_filters` reaches through views, joins and subqueries, and prunes by the primary key (tests try each).
-It is a setting of ours beside the text; the text cannot hold settings. More settings belong to it, two of them for faults
-seen with ClickHouse 26.9:
+It is a setting of ours beside the text; the text cannot hold settings. Further settings belong to it, two of them for
+faults seen with ClickHouse 26.9:
 - conditions in PREWHERE are reordered by cost, and then `toUInt32(body) > 0` ran on other tenants' rows of the same
   granule before `tenant = 1`: the error quoted their text. Kept in order, the tenant comes first.
 - the query condition cache remembers granules that a join's runtime filter had excluded, and later queries missed rows.

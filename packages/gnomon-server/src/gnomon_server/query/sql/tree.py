@@ -1,6 +1,7 @@
 """The tree of a query (ClickHouse's `parseQueryToJSON`), and what may stand in it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from gnomon_server.errors import InvalidInput
@@ -65,8 +66,16 @@ _DATABASES = {"system", "information_schema", "default", "gnomon", "_temporary_a
 _MAX_COUNT = 10_000_000
 
 
-def check(tree: Any, text: str) -> frozenset[str]:
-    """Walk the whole tree; returns the names of its parameters.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a walk found: the names of the parameters, and whether it changed the tree."""
+
+    parameters: frozenset[str]
+    changed: bool
+
+
+def check(tree: Any, text: str) -> Found:
+    """Walk the whole tree, and change in place what could mean something else than it seems.
 
     Raises:
         InvalidInput: naming what is not allowed, with its place in `text`.
@@ -78,7 +87,7 @@ def check(tree: Any, text: str) -> frozenset[str]:
     walk = _Checks(text, VIEWS | {name for name in ctes if name.isidentifier() and name.isascii()})
     for node in nodes:
         getattr(walk, node["type"], walk.nothing)(node)
-    return frozenset(node["name"] for node in nodes if node["type"] == "QueryParameter")
+    return Found(frozenset(node["name"] for node in nodes if node["type"] == "QueryParameter"), walk.changed)
 
 
 def _nodes(value: Any, text: str) -> Iterator[dict[str, Any]]:
@@ -114,6 +123,7 @@ class _Checks:
     def __init__(self, text: str, tables: frozenset[str] | set[str]) -> None:
         self._text = text
         self._tables = tables
+        self.changed = False
 
     def nothing(self, node: dict[str, Any]) -> None:
         """The shape says it all."""
@@ -132,6 +142,8 @@ class _Checks:
         self._check_function(node["name"])
         arguments = node.get("arguments", {}).get("children", [])
         lower = node["name"].lower()
+        if lower in listed.HIGHER_ORDER and arguments and arguments[0]["type"] == "Identifier":
+            self._keep_column(arguments)
         if lower in _IN:
             for argument in arguments[1:]:
                 if argument["type"] == "Identifier":
@@ -162,6 +174,13 @@ class _Checks:
         if not all(isinstance(value, int) and abs(value) <= _MAX_COUNT for value in values):
             what = f"{call['name']}() takes whole numbers up to {_MAX_COUNT}"
             raise refuse("sql_table_function_forbidden", what, self._text, call["name"])
+
+    def _keep_column(self, arguments: list[dict[str, Any]]) -> None:
+        """See that a name is a column's, or a listed function's: inside identity() no name means a function."""
+        if not listed.functions().allow(arguments[0]["name"]):
+            column = {"type": "ExpressionList", "children": [arguments[0]]}
+            arguments[0] = {"type": "Function", "name": "identity", "arguments": column}
+            self.changed = True
 
     def _check_function(self, name: str) -> None:
         known = listed.functions()

@@ -1,20 +1,20 @@
 -- The first tables: tenants, resources, metrics, traces, logs. Why they look so: docs/decisions/0004-tables.md.
 --
--- Statements end with a semicolon at the end of a line. $names are filled in by store/ddl.py: $on_cluster, $replicated and
--- $settings differ between the embedded engine, one ClickHouse server and a cluster; $by_day is the partition.
+-- Statements end with a semicolon at the end of a line. $names are filled in by store/ddl.py: $local, $on_cluster,
+-- $replicated and $durable differ between one ClickHouse (embedded or not) and a cluster; $ts_day_or_month is the partition.
 -- `tenant` leads every sort key; `ret` is the row's retention in days (0: for ever) and leads every partition, so that
 -- expiry is DROP PARTITION. PRIMARY KEY leaves out `ts` on purpose: if it stood there, `ts >= x` would bind to it and the
 -- hour bucket would prune nothing. `trace_hex` is what the views show, so that the index serves who asks for a trace by
 -- its hexadecimal name; an `if(...)` in it would be rewritten by the optimizer and miss the index, replaceOne is not.
 
-CREATE TABLE IF NOT EXISTS tenants $on_cluster (
+CREATE TABLE IF NOT EXISTS tenants$local $on_cluster (
     tenant UInt32,
     name String,
     version DateTime64(3, 'UTC') DEFAULT now64(3)
 ) ENGINE = ${replicated}ReplacingMergeTree(version) ORDER BY tenant
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS resources $on_cluster (
+CREATE TABLE IF NOT EXISTS resources$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     day Date,
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS resources $on_cluster (
 PARTITION BY (ret, toStartOfMonth(day)) ORDER BY (tenant, day, rid)
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS series $on_cluster (
+CREATE TABLE IF NOT EXISTS series$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     day Date,
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS series $on_cluster (
 PARTITION BY (ret, $day_or_month) ORDER BY (tenant, metric, id, day)
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS samples $on_cluster (
+CREATE TABLE IF NOT EXISTS samples$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     id UInt64 CODEC(ZSTD(1)),
@@ -67,7 +67,7 @@ PARTITION BY (ret, $ts_day_or_month)
 PRIMARY KEY (tenant, toStartOfHour(ts), id) ORDER BY (tenant, toStartOfHour(ts), id, ts)
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS native_histograms $on_cluster (
+CREATE TABLE IF NOT EXISTS native_histograms$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     id UInt64 CODEC(ZSTD(1)),
@@ -92,7 +92,7 @@ PARTITION BY (ret, $ts_day_or_month)
 PRIMARY KEY (tenant, toStartOfHour(ts), id) ORDER BY (tenant, toStartOfHour(ts), id, ts)
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS exemplars $on_cluster (
+CREATE TABLE IF NOT EXISTS exemplars$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     id UInt64 CODEC(ZSTD(1)),
@@ -106,7 +106,7 @@ PARTITION BY (ret, $ts_day_or_month)
 PRIMARY KEY (tenant, toStartOfHour(ts), id) ORDER BY (tenant, toStartOfHour(ts), id, ts)
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS metric_meta $on_cluster (
+CREATE TABLE IF NOT EXISTS metric_meta$local $on_cluster (
     tenant UInt32,
     metric LowCardinality(String),
     type LowCardinality(String),
@@ -119,7 +119,7 @@ CREATE TABLE IF NOT EXISTS metric_meta $on_cluster (
 ) ENGINE = ${replicated}ReplacingMergeTree(seen) ORDER BY (tenant, metric, type, unit)
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS spans $on_cluster (
+CREATE TABLE IF NOT EXISTS spans$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     ts DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
@@ -158,7 +158,7 @@ PARTITION BY (ret, $ts_day_or_month)
 PRIMARY KEY (tenant, toStartOfHour(ts), service) ORDER BY (tenant, toStartOfHour(ts), service, ts)
 SETTINGS $durable;
 
-CREATE TABLE IF NOT EXISTS trace_index $on_cluster (
+CREATE TABLE IF NOT EXISTS trace_index$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     trace_id FixedString(16) CODEC(NONE),
@@ -174,7 +174,7 @@ CREATE TABLE IF NOT EXISTS trace_index $on_cluster (
 PARTITION BY (ret, $start_day_or_month) ORDER BY (tenant, trace_id)
 SETTINGS index_granularity = 1024, $durable;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS trace_index_mv $on_cluster TO trace_index AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS trace_index_mv$local $on_cluster TO trace_index$local AS
 SELECT tenant, ret, trace_id,
     min(ts) AS start,
     max(addNanoseconds(ts, least(dur, 86400000000000))) AS end,
@@ -184,9 +184,9 @@ SELECT tenant, ret, trace_id,
     max(if(parent_id = toFixedString('', 8), service, '')) AS root_service,
     max(if(parent_id = toFixedString('', 8), name, '')) AS root_name,
     max(if(parent_id = toFixedString('', 8), dur, 0)) AS root_dur
-FROM spans GROUP BY tenant, ret, trace_id;
+FROM spans$local GROUP BY tenant, ret, trace_id;
 
-CREATE TABLE IF NOT EXISTS logs $on_cluster (
+CREATE TABLE IF NOT EXISTS logs$local $on_cluster (
     tenant UInt32,
     ret UInt16,
     ts DateTime64(9, 'UTC') CODEC(Delta, ZSTD(1)),
