@@ -53,7 +53,7 @@ DECLARE(renameat2) DECLARE(unlink) DECLARE(unlinkat) DECLARE(rmdir) DECLARE(link
 DECLARE(symlinkat) DECLARE(mkdir) DECLARE(mkdirat) DECLARE(ftruncate) DECLARE(ftruncate64) DECLARE(truncate)
 DECLARE(fallocate) DECLARE(posix_fallocate) DECLARE(fsync) DECLARE(fdatasync) DECLARE(syncfs) DECLARE(sync)
 DECLARE(close) DECLARE(dup) DECLARE(dup2) DECLARE(dup3) DECLARE(mmap) DECLARE(mmap64) DECLARE(sendfile)
-DECLARE(sendfile64) DECLARE(copy_file_range) DECLARE(syscall)
+DECLARE(sendfile64) DECLARE(copy_file_range) DECLARE(syscall) DECLARE(fcntl) DECLARE(fcntl64)
 
 /* -- the journal ----------------------------------------------------------------------------------------------------- */
 
@@ -84,7 +84,7 @@ __attribute__((constructor)) static void begin(void) {
     root_length = strlen(root);
     journal = REAL(open)(to, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (journal < 0) abort();
-    int high = fcntl(journal, F_DUPFD_CLOEXEC, 1000); /* out of the way of programs that close what they see */
+    int high = REAL(fcntl)(journal, F_DUPFD_CLOEXEC, 1000); /* out of the way of programs that close what they see */
     if (high >= 0) {
         REAL(close)(journal);
         journal = high;
@@ -297,6 +297,7 @@ int truncate(const char *path, off_t size) {
     UNLOCK;
     return result;
 }
+int truncate64(const char *path, off64_t size) { return truncate(path, size); }
 
 /* -- syncs ------------------------------------------------------------------------------------------------------------ */
 
@@ -330,6 +331,17 @@ static int copied(int from, int to) {
 int dup(int fd) { return copied(fd, REAL(dup)(fd)); }
 int dup2(int fd, int to) { return copied(fd, REAL(dup2)(fd, to)); }
 int dup3(int fd, int to, int flags) { return copied(fd, REAL(dup3)(fd, to, flags)); }
+#define CONTROL(name)                                                                   \
+    int name(int fd, int command, ...) {                                                \
+        va_list rest;                                                                   \
+        va_start(rest, command);                                                        \
+        void *argument = va_arg(rest, void *);                                          \
+        va_end(rest);                                                                   \
+        int result = REAL(name)(fd, command, argument);                                 \
+        return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, result) : result; \
+    }
+CONTROL(fcntl)
+CONTROL(fcntl64)
 
 /* -- what is not modelled ---------------------------------------------------------------------------------------------- */
 
@@ -358,9 +370,15 @@ int fallocate(int fd, int mode, off_t offset, off_t size) {
     if (watched(fd)) unknown("fallocate");
     return REAL(fallocate)(fd, mode, offset, size);
 }
+int fallocate64(int fd, int mode, off64_t offset, off64_t size) { return fallocate(fd, mode, offset, size); }
 int posix_fallocate(int fd, off_t offset, off_t size) {
     if (watched(fd)) unknown("posix_fallocate");
     return REAL(posix_fallocate)(fd, offset, size);
+}
+int posix_fallocate64(int fd, off64_t offset, off64_t size) { return posix_fallocate(fd, offset, size); }
+ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+    if (watched(fd) && (offset < 0 || flags)) unknown("pwritev2 with flags");
+    return pwritev(fd, parts, count, offset);
 }
 long syscall(long number, ...) {
     va_list rest;

@@ -6,6 +6,7 @@ have connections of their own, so that no number of slow queries keeps rows from
 """
 
 import asyncio
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,6 @@ _LARGE_ANSWER_BYTES = 1 << 20
 
 _INSERT_SETTINGS = {
     "async_insert": "0",
-    "insert_deduplicate": "1",
     # Views hear of a repeated block too, and drop what they have: a crash between table and view is mended.
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     # A batch may span years of back-fill; partitions are bounded by the record times that limits.* admits.
@@ -85,11 +85,14 @@ class ClickHouse:
 
     async def insert(self, insert: Insert, database: str = "gnomon", settings: Settings | None = None) -> None:
         """Write rows and return when they are committed and synced. See Store.insert for the errors."""
-        body = await asyncio.to_thread(arrow_stream, insert.rows)
+        # A file is sent piece by piece; bytes would hold up the loop until all of them are gone.
+        body = await asyncio.to_thread(lambda: io.BytesIO(arrow_stream(insert.rows)))
         columns = ", ".join(f"`{name}`" for name in insert.rows.schema.names)
         options = {
             **_INSERT_SETTINGS,
             **_texts(settings),
+            # Without a token the engine would go by the rows themselves, and drop a second, equal log record.
+            "insert_deduplicate": "1" if insert.token else "0",
             "database": database,
             "query": f"INSERT INTO {insert.table} ({columns}) FORMAT ArrowStream",
         }
