@@ -54,6 +54,7 @@ DECLARE(symlinkat) DECLARE(mkdir) DECLARE(mkdirat) DECLARE(ftruncate) DECLARE(ft
 DECLARE(fallocate) DECLARE(posix_fallocate) DECLARE(fsync) DECLARE(fdatasync) DECLARE(syncfs) DECLARE(sync)
 DECLARE(close) DECLARE(dup) DECLARE(dup2) DECLARE(dup3) DECLARE(mmap) DECLARE(mmap64) DECLARE(sendfile)
 DECLARE(sendfile64) DECLARE(copy_file_range) DECLARE(syscall) DECLARE(fcntl) DECLARE(fcntl64)
+DECLARE(dlopen)
 
 /* -- the journal ----------------------------------------------------------------------------------------------------- */
 
@@ -137,6 +138,9 @@ static void forget(int fd) {
         pthread_mutex_unlock(&mutex); \
         errno = kept;                \
     } while (0)
+
+/* A library loaded with RTLD_DEEPBIND (chdb is) would find libc before us. */
+void *dlopen(const char *path, int mode) { return REAL(dlopen)(path, mode & ~RTLD_DEEPBIND); }
 
 /* -- names ------------------------------------------------------------------------------------------------------------ */
 

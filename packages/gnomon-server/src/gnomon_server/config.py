@@ -264,7 +264,14 @@ def _put(tree: dict[str, Any], key: str, value: Any, mistakes: list[str]) -> Non
             mistakes.append(f"{key}: {name} has a value of its own")
             return
         tree = inner
-    tree[last] = value
+    tree[last] = _in_unit(last, value)
+
+
+def _in_unit(name: str, value: Any) -> Any:
+    """Settings of the parts have their unit in the name: `intake.queue_bytes=64MiB`, `limits.http.idle_timeout_s=2m`."""
+    if name.endswith("_bytes"):
+        return parse_size(value)
+    return parse_duration_s(value) if name.endswith("_s") else value
 
 
 def _from_text(key: str, text: str) -> Any:

@@ -8,6 +8,7 @@ have connections of their own, so that no number of slow queries keeps rows from
 import asyncio
 import io
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ _LARGE_ANSWER_BYTES = 1 << 20
 
 _INSERT_SETTINGS = {
     "async_insert": "0",
+    "insert_deduplicate": "1",
     # Views hear of a repeated block too, and drop what they have: a crash between table and view is mended.
     "deduplicate_blocks_in_dependent_materialized_views": "1",
     # A batch may span years of back-fill; partitions are bounded by the record times that limits.* admits.
@@ -91,13 +93,11 @@ class ClickHouse:
         options = {
             **_INSERT_SETTINGS,
             **_texts(settings),
-            # Without a token the engine would go by the rows themselves, and drop a second, equal log record.
-            "insert_deduplicate": "1" if insert.token else "0",
             "database": database,
             "query": f"INSERT INTO {insert.table} ({columns}) FORMAT ArrowStream",
+            # Without any the engine would go by the rows themselves, and drop a second, equal log record.
+            "insert_deduplication_token": insert.token or uuid.uuid4().hex,
         }
-        if insert.token:
-            options["insert_deduplication_token"] = insert.token
         if self._writes is None:
             self._writes = self._open(_WRITES)
         try:

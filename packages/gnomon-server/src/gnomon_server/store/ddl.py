@@ -24,6 +24,8 @@ _DURABLE = {
     "min_bytes_for_wide_part": "134217728",
     "enable_block_number_column": "1",
     "enable_block_offset_column": "1",
+    # Fewer, wider merges: at the default of 5 merging cost more CPU than inserting (docs/decisions/0004-tables.md).
+    "merge_selector_base": "12",
     "parts_to_delay_insert": "500",
     "parts_to_throw_insert": "2000",
     # Else even DROP PARTITION fails on a full disk.

@@ -12,6 +12,7 @@ from gnomon_server.store.clickhouse import ClickHouse
 from gnomon_server.store.ddl import Deployment, Migration, migrations, migrations_table
 
 Report = Callable[[str, str], Any]
+_SNAPSHOT = "snapshot"
 
 
 async def migrate(
@@ -35,10 +36,7 @@ async def migrate(
         await _snapshot(client, deployment, max(done), report)
     for step in pending:
         await _apply(step, client.command)
-        await client.command(
-            f"INSERT INTO {deployment.local('migrations')} (number, name) VALUES ({{n:UInt32}}, {{name:String}})",
-            {"n": step.number, "name": step.name},
-        )
+        await _note(client, deployment, step.number, step.name)
         report("migrated", f"{step.number:04} {step.name}")
     return newest
 
@@ -66,18 +64,29 @@ async def _applied(client: ClickHouse) -> set[int]:
 async def _snapshot(client: ClickHouse, deployment: Deployment, number: int, report: Report) -> None:
     """Freeze every table under the name of the schema it is of; the snapshot before it is given up.
 
-    Only one is kept: what it holds stays on the disk although retention has dropped it.
+    Only one is kept: what it holds stays on the disk although retention has dropped it. A finished one is noted, so
+    that a migration that was interrupted does not replace it by one of a half-changed schema.
     """
+    noted = await client.command(f"SELECT count() FROM migrations WHERE number = {number} AND name = '{_SNAPSHOT}'")
+    if int(noted):
+        return
     text = await client.command(
         "SELECT name FROM system.tables WHERE database = 'gnomon' AND engine LIKE '%MergeTree' FORMAT TSV"
     )
     for table in text.split():
         where = f"ALTER TABLE {table} {deployment.on_cluster}"
-        for older in range(1, number):
+        for older in range(1, number + 1):
             await client.command(f"{where} UNFREEZE WITH NAME '{_name(older)}'")
-        # An interrupted run has frozen some already; what it froze is still whole.
         await client.command(f"{where} FREEZE WITH NAME '{_name(number)}'")
+    await _note(client, deployment, number, _SNAPSHOT)
     report("snapshot", _name(number))
+
+
+async def _note(client: ClickHouse, deployment: Deployment, number: int, name: str) -> None:
+    await client.command(
+        f"INSERT INTO {deployment.local('migrations')} (number, name) VALUES ({{n:UInt32}}, {{name:String}})",
+        {"n": number, "name": name},
+    )
 
 
 def _name(number: int) -> str:

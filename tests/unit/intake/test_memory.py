@@ -1,0 +1,114 @@
+"""What intake remembers, compared with dicts and sets."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon_server.intake import index
+from gnomon_server.intake.index import Index, mixed
+from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows
+
+KEYS = st.lists(st.one_of(st.integers(0, 30), st.integers(0, 2**64 - 1)), max_size=40)
+
+
+def keys_of(numbers: list[int]) -> np.ndarray:
+    return np.array(numbers, np.uint64)
+
+
+@given(st.lists(KEYS, max_size=12), KEYS)
+def test_an_index_is_a_dict_from_keys_to_the_order_of_adding(added: list[list[int]], asked: list[int]) -> None:
+    """Whatever is added when; both levels are met, since the merging size is lowered."""
+    there, slots = Index(), dict[int, int]()
+    kept, index._MERGE_AT = index._MERGE_AT, 5
+    try:
+        for numbers in added:
+            new = [number for number in dict.fromkeys(numbers) if number not in slots]
+            there.add(keys_of(new))
+            slots |= {number: len(slots) + place for place, number in enumerate(new)}
+            assert there.find(keys_of(asked)).tolist() == [slots.get(number, -1) for number in asked]
+            assert len(there) == len(slots)
+    finally:
+        index._MERGE_AT = kept
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(0, 2**40))
+def test_mixing_tells_second_numbers_apart_and_their_order(key: int, first: int, second: int) -> None:
+    """Tenant 1 at time 2 is not tenant 2 at time 1."""
+    one, two = (mixed(keys_of([key]), number)[0] for number in (first, second))
+    assert (one == two) == (first == second)
+    if first != second:
+        assert mixed(mixed(keys_of([key]), first), second)[0] != mixed(mixed(keys_of([key]), second), first)[0]
+
+
+POINTS = st.lists(st.tuples(st.integers(0, 9), st.integers(-5, 50), st.floats(-10, 10)), max_size=8)
+
+
+@given(st.lists(st.tuples(POINTS, st.lists(st.integers(0, 9), max_size=3)), max_size=10))
+def test_last_points_are_the_newest_put_and_not_forgotten(
+    steps: list[tuple[list[tuple[int, int, float]], list[int]]],
+) -> None:
+    """As a dict would have them; what is forgotten is unknown until it is put again."""
+    points, model = LastPoints(), dict[int, tuple[int, float]]()
+    for put, forgotten in steps:
+        distinct = {key: (at, value) for key, at, value in put}
+        points.put(
+            keys_of(list(distinct)),
+            np.array([at for at, _ in distinct.values()], np.int64),
+            np.array([value for _, value in distinct.values()], np.float64),
+        )
+        for key, (at, value) in distinct.items():
+            if key not in model or at > model[key][0]:
+                model[key] = (at, value)
+        points.forget(keys_of(forgotten))
+        for key in forgotten:
+            model.pop(key, None)
+        known, last_at, last_value = points.get(keys_of(list(range(10))))
+        for key in range(10):
+            assert known[key] == (key in model)
+            if key in model:
+                assert (last_at[key], last_value[key]) == model[key]
+
+
+def test_last_points_are_emptied_between_groups_only() -> None:
+    """Within a group what was known stays known, however many are put; the bound is kept before the next."""
+    points = LastPoints(max_series=10)
+    for first in (0, 20):
+        points.put(keys_of(list(range(first, first + 20))), np.arange(20), np.ones(20))
+    assert points.get(keys_of([0]))[0].all()
+    points.keep_bound()
+    assert not points.get(keys_of([0, 25]))[0].any()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=30), max_size=8))
+def test_recent_spans_never_say_no_of_what_two_generations_hold(groups: list[list[int]]) -> None:
+    """A "yes" may be wrong, a "no" never, through a change of generation."""
+    spans = RecentSpans(max_bytes=16 * 20)  # 20 words, 106 keys a generation
+    recent: list[int] = []
+    for group in groups:
+        spans.add(keys_of(group))
+        recent = [*recent, *group][-100:]
+        assert spans.maybe(keys_of(recent)).all()
+
+
+def test_few_new_spans_are_looked_up_for_nothing() -> None:
+    """When a generation is full, about one of thirty."""
+    dice = np.random.default_rng(1)
+    spans = RecentSpans(max_bytes=1 << 18)
+    old = dice.integers(0, 2**64 - 1, spans._capacity, np.uint64)
+    spans.add(old)
+    assert spans.maybe(old).all()
+    assert spans.maybe(dice.integers(0, 2**64 - 1, 50_000, np.uint64)).mean() < 0.05
+
+
+@given(KEYS, st.lists(st.integers(0, 3), min_size=40, max_size=40))
+def test_seen_rows_are_seen_by_tenant_kind_and_day(numbers: list[int], days: list[int]) -> None:
+    """And by nobody else's; past the bound all is forgotten, which costs a row and no more."""
+    seen = SeenRows(max_rows=1_000)
+    keys, on = keys_of(numbers), np.array(days[: len(numbers)], np.int32)
+    assert seen.unseen("a", "series", keys, on).all()
+    seen.add("a", "series", keys, on)
+    assert not seen.unseen("a", "series", keys, on).any()
+    assert seen.unseen("a", "series", keys, on + 10).all()
+    assert seen.unseen("b", "series", keys, on).all()
+    assert seen.unseen("a", "resource", keys, on).all()
