@@ -15,6 +15,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "unit" / "store")]
 
+# ruff: noqa: E402 - the folders of what follows are known from here on
 from reference import Disk, ReferenceStore
 
 from gnomon_server.model.tables import TABLES
@@ -85,7 +86,7 @@ class EngineSubject:
         assert supervisor is not None
         restarts = supervisor.restarts
         os.kill(supervisor.pid, signal.SIGKILL)
-        while supervisor.restarts == restarts:
+        while supervisor.restarts == restarts:  # noqa: ASYNC110  (another process: there is no event to wait for)
             await asyncio.sleep(0.02)
 
 

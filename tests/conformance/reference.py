@@ -3,6 +3,8 @@
 It has no SQL; the suite reads it through `rows` and `traces`.
 """
 
+# ruff: noqa: ARG002 - it has the interface's parameters, and no use for most
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn

@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import Subject, integral, plain
 from rows import at, insert_of, log, resource, sample, span
 
+from conftest import Subject, integral, plain
 from gnomon_server.errors import GnomonError, RetryableError
 from gnomon_server.model.series import STALE_BITS
 from gnomon_server.model.tables import TABLES
@@ -21,7 +21,7 @@ from gnomon_server.store.interface import Insert
 TEXTS = ["", "a", "\0", "nul\0within", "tab\tline\nquote'\\", "ünïcode 🕰", "x" * 3_000, "{}", "\\N", "NULL"]
 
 
-def a_value(kind: pa.DataType, dice: random.Random) -> Any:
+def a_value(kind: pa.DataType, dice: random.Random) -> Any:  # noqa: PLR0911  (a table of types)
     """Any value of a type, extremes more often than chance has it."""
     if pa.types.is_map(kind):
         keys = dice.sample(string.ascii_letters, dice.choice([0, 0, 1, 9]))

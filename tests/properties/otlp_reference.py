@@ -226,7 +226,8 @@ def logs(body: bytes, now_ns: int, latest: int = MAX_NS) -> Any:
                     continue
                 rows.records += 1
                 add_resource(rows, resource, at)
-                is_text = record.body.WhichOneof("value") in (None, "string_value")
+                which = record.body.WhichOneof("value")
+                is_text = which == "string_value"
                 rows.add(
                     "logs",
                     ts=at,
@@ -235,7 +236,7 @@ def logs(body: bytes, now_ns: int, latest: int = MAX_NS) -> Any:
                     sev=record.severity_number if record.severity_number <= 24 else 0,
                     sev_text=record.severity_text,
                     event=record.event_name,
-                    body=record.body.string_value if is_text else dumps(plain(record.body)),
+                    body=record.body.string_value if which in (None, "string_value") else dumps(plain(record.body)),
                     body_json=not is_text,
                     trace_id=record.trace_id if len(record.trace_id) == 16 else bytes(16),
                     span_id=record.span_id if len(record.span_id) == 8 else bytes(8),

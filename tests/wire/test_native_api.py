@@ -139,7 +139,7 @@ async def test_newest_logs_and_metrics(address: str) -> None:
     assert (await _get(address, "/logs", severity="warn"))[1] == {"logs": []}
     assert len((await _get(address, "/logs", start=0, limit=1000))[1]["logs"]) == 100
     _, body = await _get(address, "/metrics")
-    assert body["metrics"] == [{"metric": "m_total", "type": "sum", "unit": "By", "help": "shop", "series": 10}]
+    assert body["metrics"] == [{"metric": "m_total", "type": "counter", "unit": "By", "help": "shop", "series": 10}]
     assert await _get(address, "/status") == (200, {"ready": True})
 
 

@@ -32,7 +32,7 @@ class Counts:
     def count(self, name: str, value: float = 1, **labels: str) -> None:
         self.counted[" ".join([name, *labels.values()])] += int(value)
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
+    def observe(self, name: str, value: float, **labels: str) -> None:  # noqa: ARG002  (a Meter's parameters)
         assert value >= 0
 
     def dropped(self, reason: str) -> int:

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from gnomon_server.intake import index
 from gnomon_server.intake.index import Index, mixed
-from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows
+from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows, span_keys
 
 KEYS = st.lists(st.one_of(st.integers(0, 30), st.integers(0, 2**64 - 1)), max_size=40)
 
 
 def keys_of(numbers: list[int]) -> np.ndarray:
+    """As intake has them."""
     return np.array(numbers, np.uint64)
 
 
@@ -112,3 +113,12 @@ def test_seen_rows_are_seen_by_tenant_kind_and_day(numbers: list[int], days: lis
     assert seen.unseen("a", "series", keys, on + 10).all()
     assert seen.unseen("b", "series", keys, on).all()
     assert seen.unseen("a", "resource", keys, on).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), unique=True))
+def test_spans_have_keys_of_their_own(ids: list[tuple[int, int, int, int]]) -> None:
+    """Also where tracers give the root span the trace's id, or count."""
+    halves = np.array([[high, low] for high, low, _, _ in ids], np.uint64).reshape(-1, 2)
+    spans = np.array([[number] for _, _, number, _ in ids], np.uint64).reshape(-1, 1)
+    tenants = np.array([tenant for *_, tenant in ids], np.uint32)
+    assert len(np.unique(span_keys(halves.view(np.uint8), spans.view(np.uint8), tenants))) == len(ids)

@@ -53,6 +53,7 @@ async def running(store: DurableStore) -> Any:
 
 
 def at_second(second: int, v: float = 1.0, identity: int = 1, **columns: Any) -> dict[str, Any]:
+    """A sample some seconds into the day."""
     row = sample(DAY, identity, v, **columns)
     return row | {"ts": row["ts"] + second * 1000}
 

@@ -83,7 +83,7 @@ async def bodies(store: SpooledStore) -> list[str]:
 
 async def drained(store: SpooledStore) -> None:
     """Wait until nothing waits."""
-    while store.waiting_bytes:
+    while store.waiting_bytes:  # noqa: ASYNC110  (it drains by itself; there is no event for a test)
         await asyncio.sleep(0.05)
 
 
@@ -168,12 +168,14 @@ async def test_past_its_bound_senders_are_told_to_come_again(remote: Remote) -> 
     store = remote.spooled(max_bytes=8_000)
     await store.start()
     await remote.end()
-    taken = 0
-    with pytest.raises(Unavailable) as full:
-        for number in range(50):
-            await store.insert(logs(number))
+    taken, refused = 0, ""
+    while not refused:
+        try:
+            await store.insert(logs(taken))
             taken += 1
-    assert full.value.code == "spool_full"
+        except Unavailable as full:
+            refused = full.code
+    assert refused == "spool_full"
     assert 0 < taken == len(remote.files()) < 50
     assert store.waiting_bytes <= 8_000
     await store.stop()

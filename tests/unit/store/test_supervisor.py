@@ -1,5 +1,7 @@
 """The supervised engine: killed, taken, stopped, and never ready."""
 
+# ruff: noqa: ASYNC220, ASYNC240 - a look at a path and the start of a process are over at once
+
 import asyncio
 import os
 import signal
@@ -58,7 +60,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_nothing_is_lost_when_the_engine_is_killed_under_inserts(folder: Path) -> None:
-    """Three kills at some moment of a hundred inserts; each is repeated until it is acknowledged; each is there once."""
+    """Three kills at some moment of a hundred inserts; each is repeated until it is taken, and is there once."""
     told = Told()
     store = DurableStore(EngineSettings(folder), on_event=told)
     await store.start()

@@ -7,6 +7,7 @@ are collected in a small second array, which is merged when it has grown, so tha
 import numpy as np
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ODD = np.uint64(0xD6E8FEB86659FD93)
 _MERGE_AT = 4096
 
 
@@ -17,7 +18,7 @@ def mixed(keys: np.ndarray, salt: np.ndarray | int) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         met: np.ndarray = keys.astype(np.uint64) ^ (np.asarray(salt).astype(np.uint64) * _GOLDEN)
-        mix: np.ndarray = (met ^ (met >> np.uint64(32))) * _GOLDEN
+        mix: np.ndarray = (met ^ (met >> np.uint64(32))) * _ODD
         return mix
 
 

@@ -124,8 +124,10 @@ class RecentSpans:
 
 
 def span_keys(trace_ids: np.ndarray, span_ids: np.ndarray, tenants: np.ndarray) -> np.ndarray:
-    """One 64-bit key a span from uint8[n, 16], uint8[n, 8] and uint32[n]."""
+    """One 64-bit key a span from uint8[n, 16], uint8[n, 8] and uint32[n].
+
+    Mixed in turn: where tracers give the root span the trace's id, a plain XOR would be zero for every root.
+    """
     traces = np.ascontiguousarray(trace_ids).view(np.uint64)
     spans = np.ascontiguousarray(span_ids).view(np.uint64)[:, 0]
-    with np.errstate(over="ignore"):
-        return mixed(spans ^ (traces[:, 0] * np.uint64(3)) ^ traces[:, 1], tenants)
+    return mixed(mixed(mixed(spans, traces[:, 0]), traces[:, 1]), tenants)

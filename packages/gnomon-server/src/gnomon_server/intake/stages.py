@@ -53,13 +53,13 @@ async def accumulate_deltas(group: Group, context: StageContext) -> Group:
     first = np.flatnonzero(~same_series)
     series_of = np.cumsum(~same_series) - 1
     before = (running - change)[first]
-    total = running - before[series_of] + last_value
-    total = np.where(np.isnan(sent), sent, total)
+    running = running - before[series_of] + last_value
+    total = np.where(np.isnan(sent), sent, running)
     rows = deltas.take(pa.array(order[in_order]))
     rows = rows.set_column(rows.schema.get_field_index("v"), "v", pa.array(total[in_order]))
     group.tables["samples"] = _joined(group.tables.get("samples"), rows)
     last = np.concatenate([first[1:] - 1, [len(keys) - 1]])
-    context.points.put(keys[last], at[last], np.nan_to_num(total[last]))
+    context.points.put(keys[last], at[last], running[last])
     return group
 
 

@@ -39,7 +39,11 @@ LOG_COLUMNS = f"""
 """
 # Name suffixes that one metric's series carry by their kind (model.series.Kind).
 _SUFFIXES = {6: "_bucket", 7: "_sum", 8: "_count", 9: "_min", 10: "_max", 12: "_sum", 13: "_count"}
-_TYPES = {1: "gauge", 2: "sum", 3: "sum", 14: "exponential", 15: "info"} | dict.fromkeys((6, 7, 8, 9, 10), "histogram")
+_TYPES = (
+    {1: "gauge", 2: "counter", 3: "updown", 14: "exponential_histogram", 15: "info"}
+    | dict.fromkeys((6, 7, 8, 9, 10), "histogram")
+    | dict.fromkeys((11, 12, 13), "summary")
+)
 _INNER_TOKEN = re.compile(r"(?<=[^A-Za-z0-9])[A-Za-z0-9]+(?=[^A-Za-z0-9])", re.ASCII)
 
 
@@ -249,7 +253,7 @@ class Explorer:
         )
         meta = {
             row["metric"]: row
-            for row in await self._ask(tenant, "SELECT metric, type, unit, help FROM metric_meta", {})
+            for row in await self._ask(tenant, "SELECT metric, unit, help FROM metric_meta", {})
         }
         found: dict[str, dict[str, Any]] = {}
         for row in rows:
@@ -259,7 +263,7 @@ class Explorer:
                 family,
                 {
                     "metric": family,
-                    "type": said.get("type") or _TYPES.get(row["what"], "unknown"),
+                    "type": _TYPES.get(row["what"], "unknown"),
                     "unit": said.get("unit", ""),
                     "help": said.get("help", ""),
                     "series": 0,

@@ -35,17 +35,17 @@ def attributes(row: Mapping[str, Any]) -> dict[str, Any]:
     """The five typed maps of a row (`s`, `i`, `f`, `b`, `j`) as one, sorted by key."""
     merged: dict[str, Any] = dict(row["s"])
     merged.update(row["i"])
-    merged.update((key, value if math.isfinite(value) else number_text(value)) for key, value in row["f"])
+    merged.update((key, number(value)) for key, value in row["f"])
     merged.update(row["b"])
     merged.update((key, orjson.loads(value)) for key, value in row["j"])
     return dict(sorted(merged.items()))
 
 
-def number_text(value: float) -> str:
-    """What JSON has no number for: `NaN`, `Infinity`, `-Infinity`."""
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
+def number(value: float) -> float | dict[str, str]:
+    """A float as JSON can say it: what it has no number for is `{"$double": "NaN"}`, as inside stored JSON."""
+    if math.isfinite(value):
+        return value
+    return {"$double": "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"}
 
 
 def scope_name(scope: str) -> str:
@@ -80,7 +80,7 @@ def span(row: Mapping[str, Any], resources: Mapping[int, dict[str, Any]]) -> dic
 
 
 def log(row: Mapping[str, Any], resources: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
-    """A log record of `explore.LOG_COLUMNS`. A body that is no text comes as what it is."""
+    """A log record of `explore.LOG_COLUMNS`. A body that is no text comes as what it is; None for none."""
     return {
         "time": time_text(row["at"]),
         "observed": time_text(row["seen"]),
@@ -88,7 +88,7 @@ def log(row: Mapping[str, Any], resources: Mapping[int, dict[str, Any]]) -> dict
         "severity": severity_word(row["sev"]),
         "severity_number": row["sev"],
         "severity_text": row["sev_text"],
-        "body": orjson.loads(row["body"]) if row["body_json"] else row["body"],
+        "body": (orjson.loads(row["body"]) if row["body"] else None) if row["body_json"] else row["body"],
         "event": row["event"],
         "trace_id": row["trace"],
         "span_id": row["span"],

@@ -80,6 +80,9 @@ _Encoder = Callable[[Any, int], bytes]
 _Layout = dict[str, tuple[bytes, _Encoder, bool, bool]]
 
 
+_INT_OF_ANY_VALUE = ("intValue", "int_value")
+
+
 def _message(value: Any, layout: _Layout, depth: int) -> bytes:
     if type(value) is not dict:
         raise _MismatchError(value, "an object")
@@ -90,6 +93,9 @@ def _message(value: Any, layout: _Layout, depth: int) -> bytes:
         known = layout.get(key)
         if known is None or item is None:
             continue
+        if type(item) is float and key in _INT_OF_ANY_VALUE:
+            # The Node SDK writes {"intValue": 1e+300}: in JavaScript that is a whole number. It is kept as a double.
+            known = layout["doubleValue"]
         tag, encode, repeated, packed = known
         try:
             if not repeated:

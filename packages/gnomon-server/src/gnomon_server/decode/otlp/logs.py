@@ -117,9 +117,8 @@ def _texts_in(pieces: Pieces, limit: int) -> tuple[Pieces, np.ndarray]:
     begins = starts + 2 + long
     ends_there = (data.take(starts) == 0x0A) & (begins + lengths == pieces.ends)  # noqa: PLR2004 - the tag, see above
     is_text = ends_there & ~(long & (second >= 0x80)) & (lengths <= limit)  # noqa: PLR2004
-    is_text |= pieces.lengths == 0
-    plain = is_text & (pieces.lengths > 0)
-    return Pieces(pieces.body, data, np.where(plain, begins, starts), np.where(plain, lengths, 0)), is_text
+    is_text &= pieces.lengths > 0
+    return Pieces(pieces.body, data, np.where(is_text, begins, starts), np.where(is_text, lengths, 0)), is_text
 
 
 def _body(raw: bytes, limit: int) -> tuple[str, bool, bool]:
@@ -127,7 +126,7 @@ def _body(raw: bytes, limit: int) -> tuple[str, bool, bool]:
     value = wire.parse("AnyValue", raw)
     match value.WhichOneof("which"):
         case None:
-            return "", False, False
+            return "", True, False  # no body at all, which is not the empty text
         case "string_value":
             return values.text(value.string_value[:limit]), False, len(value.string_value) > limit
         case _:
