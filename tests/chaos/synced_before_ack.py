@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _CALLS = "openat,open,creat,write,pwrite64,writev,pwritev,rename,renameat,rename
 _LINE = re.compile(r"^(\d+) +[\d.]+ (.*)$")
 _RESUMED = re.compile(r"^<\.\.\. \w+ resumed>")
 _CALL = re.compile(r"^(\w+)\((.*)$", re.DOTALL)
-_DESCRIPTOR = re.compile(r"^\d+<([^>]*)>")
+_DESCRIPTOR = re.compile(r"^\d+<(TCP\S*|[^>]*)>")
 _RENAME = re.compile(r'"([^"]*/tmp_insert_[^"]*?)/?", (?:AT_FDCWD(?:<[^>]*>)?, )?"([^"]*?)/?"')
 _LOCAL_PORT = re.compile(r"TCP(?:v6)?:\[\S*?:(\d+)->")
 _BYTES = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -143,13 +143,14 @@ def judge(happened: Iterator[Event], names: dict[str, str]) -> tuple[Outcome, li
     return outcome, tables
 
 
-def run(rounds: int = 5) -> Outcome:
+def run(rounds: int = 5, prepare: Callable[[Server], None] = lambda _server: None) -> Outcome:
     """Send `rounds` requests of each signal over each protocol under strace, and judge the trace."""
     with tempfile.TemporaryDirectory(prefix="gnomon-") as name:
         folder = Path(name)
         server = Server(folder, environment={"GNOMON_OWN_TELEMETRY": "0"})
         server.start()
         try:
+            prepare(server)
             return _run(server, folder / "trace", rounds)
         finally:
             server.stop()
@@ -179,7 +180,9 @@ def _run(server: Server, trace: Path, rounds: int) -> Outcome:
         tracer.terminate()
         tracer.wait()
     paths = engine_socket.command(
-        server, "SELECT arrayJoin(data_paths), name FROM system.tables WHERE database = 'gnomon' FORMAT TSV"
+        server,
+        "SELECT arrayJoin(data_paths), name FROM system.tables "
+        "WHERE database = 'gnomon' AND engine LIKE '%MergeTree' FORMAT TSV",
     )
     names = {path.rstrip("/"): table for path, table in (line.split("\t") for line in paths.splitlines())}
     ports = {server.addresses[name].rpartition(":")[2] for name in ("otlp-http", "otlp-grpc")}

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from rows import at, insert_of, log, resource, sample, span
+from subjects import Subject, integral, plain
 
-from conftest import Subject, integral, plain
 from gnomon_server.errors import GnomonError, RetryableError
 from gnomon_server.model.series import STALE_BITS
 from gnomon_server.model.tables import TABLES

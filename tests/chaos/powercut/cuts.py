@@ -6,6 +6,7 @@ the other half a random part of it does; half fall on the very moment at which a
 """
 
 import argparse
+import itertools
 import json
 import random
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.chaos import engine_socket
 from tests.chaos.check import Ledger, Verdict, check
 from tests.chaos.powercut import filesystem, shim
 from tests.server import Server
@@ -39,8 +41,27 @@ class Cut:
         return filesystem.nothing if self.strict else filesystem.some(random.Random(self.seed))
 
 
-def record_load(folder: Path, seed: int, prepare: Callable[[Server], None] = lambda _server: None) -> Ledger:
-    """Run a server under the shim with senders for some seconds, then kill it; leaves `journal` in the folder."""
+def as_shipped(_server: Server) -> None:
+    """Nothing is bent."""
+
+
+def merged_parts_go_at_once(server: Server) -> None:
+    """Parts that were merged into others are removed within the second, not after eight minutes: merges must be
+    durable before what they replace is gone.
+    """
+    settings = "old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0"
+    for table in engine_socket.tables(server):
+        engine_socket.command(server, f"ALTER TABLE {table} MODIFY SETTING {settings}, max_cleanup_delay_period = 1")
+
+
+def directories_are_not_synced(server: Server) -> None:
+    """What must make the check fail: parts are synced, but not the directory they are renamed in."""
+    for table in engine_socket.tables(server):
+        engine_socket.command(server, f"ALTER TABLE {table} MODIFY SETTING fsync_part_directory = 0")
+
+
+def record_load(folder: Path, seed: int, prepare: Callable[[Server], None] = as_shipped) -> Ledger:
+    """Run a server under the shim with senders for some seconds, then stop it; leaves `journal` in the folder."""
     (folder / "data").mkdir()
     library = shim.build(folder)
     server = Server(folder, environment=shim.environment(library, folder / "data", folder / "journal"))
@@ -51,7 +72,10 @@ def record_load(folder: Path, seed: int, prepare: Callable[[Server], None] = lam
         addresses.write_text(json.dumps(server.addresses))
         command = [sys.executable, "-m", "tests.chaos.load", "--addresses", str(addresses), "--journal", str(sent)]
         load = subprocess.Popen([*command, "--seed", str(seed), "--records", "60"])
-        time.sleep(_LOAD_S)
+        time.sleep(_LOAD_S / 2)
+        for table in ("spans", "logs", "samples", "trace_index"):
+            engine_socket.command(server, f"OPTIMIZE TABLE {table} FINAL")
+        time.sleep(_LOAD_S / 2)
         load.send_signal(signal.SIGTERM)
         assert load.wait(60) == 0
     finally:
@@ -116,12 +140,18 @@ def _nothing_left(ledger: Ledger, cut: Cut, why: str) -> Verdict:
 
 
 def run(
-    cuts: int, seed: int, prepare: Callable[[Server], None] = lambda _server: None, *, stop_at_fault: bool = False
+    cuts: int,
+    seed: int,
+    prepares: tuple[Callable[[Server], None], ...] = (as_shipped, merged_parts_go_at_once),
+    *,
+    stop_at_fault: bool = False,
 ) -> Verdict:
-    """All cuts, some from each load run; prints as it goes."""
+    """All cuts, some from each load run, the runs prepared in turn; prints as it goes."""
     print(f"power cut: {cuts} cuts, seed {seed}", flush=True)
     chance, total, ready, done, unsound = random.Random(seed), Verdict(), [], 0, 0
-    while done < cuts:
+    for prepare in itertools.cycle(prepares):
+        if done >= cuts:
+            break
         with tempfile.TemporaryDirectory(prefix="gnomon-") as name:
             folder = Path(name)
             ledger = record_load(folder, seed + done, prepare)

@@ -1,5 +1,6 @@
 """`gnomon sql "..."`: a question to a running server."""
 
+import http.client
 import json
 import sys
 import urllib.error
@@ -61,7 +62,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> bytes:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         raise click.ClickException(_letter(error.read())) from error
-    except (urllib.error.URLError, OSError) as error:
+    except (http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         raise click.ClickException(
             f"no server answers at {url}: {reason}\n  hint: start one with `gnomon up`"
