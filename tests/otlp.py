@@ -154,7 +154,7 @@ def partial(signal: str, media: str, answer: bytes) -> tuple[int, str]:
 
 
 def status(media: str, answer: bytes) -> tuple[int, str]:
-    """gRPC code and message of a refusal's `google.rpc.Status`."""
+    """Code (gRPC's) and message of a refusal's `google.rpc.Status`."""
     if media == JSON:
         told = json.loads(answer)
         return told["code"], told["message"]

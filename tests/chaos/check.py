@@ -21,7 +21,9 @@ _LOGS = (
     f"{_MAPS} FROM logs WHERE service = {{service:String}}"
 )
 _POINTS = "SELECT concat(type, '/') AS kind, time, value FROM metrics WHERE service = {service:String}"
-_HISTOGRAMS = "SELECT 'histogram/' AS kind, time, count, sum, positive_count FROM histograms WHERE service = {service:String}"
+_HISTOGRAMS = (
+    "SELECT 'histogram/' AS kind, time, count, sum, positive_count FROM histograms WHERE service = {service:String}"
+)
 _TRACES = "SELECT trace_id, spans FROM traces WHERE has(services, {service:String})"
 
 
@@ -114,7 +116,7 @@ def _check_service(
     rows = _stored(server, signal, service)
     counts = Counter(key for key, _ in rows)
     stored = dict(rows)
-    known = 0
+    known, acked_traces = 0, set()
     for request in sorted(requests, key=lambda each: each.number):
         at = ledger.acked_at.get((service, request.number))
         acked = at is not None and (until_ns is None or at <= until_ns)
@@ -128,6 +130,7 @@ def _check_service(
         if acked:
             verdict.acked_requests += 1
             verdict.acked_records += request.records
+            acked_traces |= {key[:32] for key in there}
             missing = request.records - len(there)
             verdict.lost += missing
             if missing:
@@ -139,7 +142,7 @@ def _check_service(
     if verdict.invented:
         verdict.tell(f"invented: {service}: {verdict.invented}")
     if signal == "traces":
-        _check_traces(server, verdict, service, requests, stored)
+        _check_traces(server, verdict, service, requests, stored, acked_traces)
     return verdict
 
 
@@ -148,7 +151,11 @@ def _count_doubles(verdict: Verdict, signal: str, service: str, request: Request
         more = counts[key] - 1
         if more <= 0:
             continue
-        kind = "histograms" if key.startswith("histogram/") else {"traces": "spans", "metrics": "points"}.get(signal, signal)
+        kind = (
+            "histograms"
+            if key.startswith("histogram/")
+            else {"traces": "spans", "metrics": "points"}.get(signal, signal)
+        )
         name = f"duplicate_{kind}"
         setattr(verdict, name, getattr(verdict, name) + more)
         if kind != "logs":
@@ -156,12 +163,12 @@ def _count_doubles(verdict: Verdict, signal: str, service: str, request: Request
 
 
 def _check_traces(
-    server: Server, verdict: Verdict, service: str, requests: Iterable[Request], stored: dict[str, Any]
+    server: Server, verdict: Verdict, service: str, requests: Iterable[Request], stored: dict[str, Any], acked: set[str]
 ) -> None:
-    """The list of traces has each trace whose spans are there, with as many spans."""
+    """The list of traces has each acknowledged trace, with as many spans as are there."""
     listed = {row["trace_id"]: row["spans"] for row in _rows(server, _TRACES, service)}
     expected: Counter[str] = Counter(key[:32] for key in stored)
-    wrong = [trace for trace, spans in expected.items() if listed.get(trace) != spans]
+    wrong = [trace for trace, spans in expected.items() if trace in acked and listed.get(trace) != spans]
     verdict.unlisted_traces += len(wrong)
     for trace in wrong[:2]:
         numbers = [request.number for request in requests if _has_trace(request, trace)]
@@ -187,8 +194,6 @@ def _rows(server: Server, query: str, service: str) -> list[dict[str, Any]]:
 
 def _ns(text: str) -> int:
     """Nanoseconds since the epoch of `2026-11-21T09:21:35.123456789Z`."""
-
-
     whole, _, fraction = text.removesuffix("Z").partition(".")
     seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
     return seconds * 1_000_000_000 + int(fraction.ljust(9, "0"))

@@ -148,10 +148,14 @@ def _run(chaos: Chaos, rounds: int) -> Verdict:
                 print(f"    {fault}", flush=True)
     verdict = chaos.verify(chaos.lives)
     retried = sum(Ledger.read(life).retried for life in chaos.lives)
-    print(f"kill -9: {rounds} rounds, {len(chaos.lives)} sets of senders, {retried} requests repeated, seed {chaos.seed}")
+    print(
+        f"kill -9: {rounds} rounds, {len(chaos.lives)} sets of senders, {retried} requests repeated, seed {chaos.seed}"
+    )
     for target, times in chaos.recovery_s.items():
         median, longest = statistics.median(times), max(times)
-        print(f"  killed {target:8}{len(times):4} times, back after {median:5.1f} s (median), {longest:5.1f} s (longest)")
+        print(
+            f"  killed {target:8}{len(times):4} times, back after {median:5.1f} s (median), {longest:5.1f} s (longest)"
+        )
     print(f"  starts refused at first {chaos.refused_starts:10}")
     print(verdict.table(), flush=True)
     return verdict

@@ -6,6 +6,7 @@ and one after its acknowledgement. SIGTERM ends it when each sender has got its 
 """
 
 import argparse
+import http.client
 import json
 import random
 import signal
@@ -37,7 +38,7 @@ _RETRYABLE_CODES = {
 _STUBS = {"traces": TraceServiceStub, "logs": LogsServiceStub, "metrics": MetricsServiceStub}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer that tells a sender to drop its data: none is right here, and it fails the run."""
 
 
@@ -68,15 +69,11 @@ def over_http(addresses: Callable[[], dict[str, str]], signal_name: str) -> Call
             with closing(error):
                 if error.code in _RETRYABLE_STATUS:
                     return False
-                raise Refused(f"{error.code} {error.read()!r}") from None
-        except (OSError, urllib.error.URLError, ValueError):
+                raise RefusedError(f"{error.code} {error.read()!r}") from None
+        except (OSError, http.client.HTTPException):
             return False
-        except Exception as error:  # a reply that breaks off anywhere (http.client has a zoo of these)
-            if type(error).__module__ == "http.client":
-                return False
-            raise
         if partial:
-            raise Refused(f"partial success: {partial!r}")
+            raise RefusedError(f"partial success: {partial!r}")
         return True
 
     return send
@@ -98,9 +95,9 @@ def over_grpc(addresses: Callable[[], dict[str, str]], signal_name: str) -> Call
         except grpc.RpcError as error:
             if error.code() in _RETRYABLE_CODES:
                 return False
-            raise Refused(f"{error.code()} {error.details()}") from None
+            raise RefusedError(f"{error.code()} {error.details()}") from None
         if answer.ByteSize():
-            raise Refused(f"partial success: {answer}")
+            raise RefusedError(f"partial success: {answer}")
         return True
 
     return send
@@ -118,7 +115,11 @@ def _requests(signal_name: str, service: str, chance: random.Random, most: int) 
 
 
 def _sender(
-    send: Callable[[Request], bool], requests: Iterator[Request], journal: Journal, stop: threading.Event, give_up_s: float
+    send: Callable[[Request], bool],
+    requests: Iterator[Request],
+    journal: Journal,
+    stop: threading.Event,
+    give_up_s: float,
 ) -> None:
     chance = random.Random()
     for request in requests:
@@ -129,7 +130,7 @@ def _sender(
         while True:
             try:
                 acknowledged = send(request)
-            except Refused as refusal:
+            except RefusedError as refusal:
                 journal.note("refused", request, why=str(refusal))
                 return
             if acknowledged:

@@ -55,8 +55,19 @@ class Request:
 
 
 def _attributes(**values: Any) -> list[KeyValue]:
-    kinds = {str: "string_value", bool: "bool_value", int: "int_value", float: "double_value"}
-    return [KeyValue(key=key, value=AnyValue(**{kinds[type(value)]: value})) for key, value in values.items()]
+    return [KeyValue(key=key, value=_any(value)) for key, value in values.items()]
+
+
+def _any(value: str | bool | float) -> AnyValue:
+    match value:
+        case str():
+            return AnyValue(string_value=value)
+        case bool():
+            return AnyValue(bool_value=value)
+        case int():
+            return AnyValue(int_value=value)
+        case _:
+            return AnyValue(double_value=value)
 
 
 def _own(request: Request, index: int) -> dict[str, Any]:
@@ -158,6 +169,7 @@ def _metrics(request: Request) -> ExportMetricsServiceRequest:
     resource.resource.attributes.extend(_attributes(**{"service.name": request.service}))
     scope = resource.scope_metrics.add()
     gauge, total = scope.metrics.add(name="chaos.gauge"), scope.metrics.add(name="chaos.total")
+    gauge.gauge.SetInParent()
     total.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
     total.sum.is_monotonic = True
     histogram = scope.metrics.add(name="chaos.histogram").exponential_histogram

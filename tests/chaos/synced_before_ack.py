@@ -21,7 +21,8 @@ from tests.chaos.load import over_grpc, over_http
 from tests.chaos.payloads import SIGNALS, Request
 from tests.server import Server
 
-_CALLS = "openat,open,creat,write,pwrite64,writev,pwritev,rename,renameat,renameat2,fsync,fdatasync,sync,syncfs,sendto,sendmsg"
+_CALLS = "write,pwrite64,writev,pwritev,rename,renameat,renameat2,fsync,fdatasync,sendto,sendmsg"
+_ATTACH_S = 30.0
 _LINE = re.compile(r"^(\d+) +[\d.]+ (.*)$")
 _RESUMED = re.compile(r"^<\.\.\. \w+ resumed>")
 _CALL = re.compile(r"^(\w+)\((.*)$", re.DOTALL)
@@ -64,7 +65,7 @@ class Outcome:
 
 
 def _calls(trace: Path) -> Iterator[tuple[str, str, bool]]:
-    """(call, arguments, done): a call that another thread interrupts in the log comes twice, at its start and its end."""
+    """(call, arguments, done): each call twice, at its start and at its end; others may lie between."""
     pending: dict[str, tuple[str, str]] = {}
     for raw in trace.read_text("utf-8", "replace").splitlines():
         if not (line := _LINE.match(raw)):
@@ -101,7 +102,9 @@ def events(trace: Path, ports: set[str]) -> Iterator[Event]:
 
 
 def _is_reply(arguments: str) -> bool:
-    data = b"".join(part.encode("latin-1").decode("unicode_escape").encode("latin-1") for part in _BYTES.findall(arguments))
+    data = b"".join(
+        part.encode("latin-1").decode("unicode_escape").encode("latin-1") for part in _BYTES.findall(arguments)
+    )
     if data.startswith(b"HTTP/1.1"):
         return data.startswith(b"HTTP/1.1 200")
     while len(data) >= 9:  # HTTP/2 frames: length, type, flags, stream; type 1 is HEADERS
@@ -161,13 +164,14 @@ def _run(server: Server, trace: Path, rounds: int) -> Outcome:
     assert server.process is not None
     command = ["strace", "-f", "-ttt", "-yy", "-x", "-s", "512", "-e", f"trace={_CALLS}", "-e", "signal=none"]
     command += ["-o", str(trace), "-p", str(server.process.pid), "-p", engine]
-    tracer = subprocess.Popen(command, stderr=subprocess.PIPE)
-    assert tracer.stderr is not None
-    attached = 0
-    while attached < 2:
-        line = tracer.stderr.readline()
-        assert line, "strace did not attach"
-        attached += b"attached" in line
+    said = trace.with_suffix(".said")
+    with said.open("wb") as output:
+        tracer = subprocess.Popen(command, stderr=output)
+    deadline = time.monotonic() + _ATTACH_S
+    while said.read_bytes().count(b"attached") < 2:
+        assert tracer.poll() is None, said.read_text()
+        assert time.monotonic() < deadline, "strace did not attach"
+        time.sleep(0.02)
     expected = []
     sends = [(signal, way(lambda: server.addresses, signal)) for signal in SIGNALS for way in (over_http, over_grpc)]
     try:
@@ -210,7 +214,9 @@ def main() -> None:
 
 def report(outcome: Outcome) -> None:
     """Print the figures."""
-    print(f"synced before acknowledged: {outcome.replies} replies, {outcome.parts} parts, {outcome.file_syncs} file syncs")
+    print(
+        f"synced before acknowledged: {outcome.replies} replies, {outcome.parts} parts, {outcome.file_syncs} file syncs"
+    )
     print(f"  replies before a sync {len(outcome.faults):10}", *outcome.faults[:10], sep="\n    ", flush=True)
 
 

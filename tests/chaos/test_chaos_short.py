@@ -9,7 +9,7 @@ _NO_SHIM, _NO_STRACE = shim.unavailable_because(), synced_before_ack.unavailable
 
 def test_kill_rounds_lose_nothing() -> None:
     """Server, engine or both killed under load: what was acknowledged is there, once, as sent."""
-    verdict = kill.run(4, seed=2)
+    verdict = kill.run(3, seed=2)
     assert verdict.acked_records > 0
     assert verdict.sound, verdict
 
@@ -17,7 +17,7 @@ def test_kill_rounds_lose_nothing() -> None:
 @pytest.mark.skipif(bool(_NO_SHIM), reason=_NO_SHIM)
 def test_power_cuts_lose_nothing() -> None:
     """Only what was synced survives, and everything acknowledged was."""
-    verdict = cuts.run(4, seed=2, prepares=(cuts.merged_parts_go_at_once,))
+    verdict = cuts.run(3, seed=2, prepares=(cuts.merged_parts_go_at_once,))
     assert verdict.acked_records > 0
     assert verdict.sound, verdict
 
@@ -32,8 +32,8 @@ def test_power_cuts_find_a_missing_directory_sync() -> None:
 @pytest.mark.skipif(bool(_NO_STRACE), reason=_NO_STRACE)
 def test_every_2xx_follows_its_syncs() -> None:
     """Each reply is sent after its parts' files and directories were synced."""
-    outcome = synced_before_ack.run(2)
-    assert outcome.replies == 12
+    outcome = synced_before_ack.run(1)
+    assert outcome.replies == 6
     assert not outcome.faults
 
 

@@ -1,6 +1,5 @@
 """The shim and its model are themselves tested: who forgets a sync loses, and what is seen is what is there."""
 
-import filecmp
 import random
 import subprocess
 import sys
@@ -54,6 +53,10 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def _names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
 @pytest.mark.parametrize(
     ("how", "left"),
     [
@@ -105,8 +108,7 @@ def test_journal_sees_every_change(library: Path, tmp_path: Path) -> None:
     """Replayed without a cut, the journal gives the directory as it is: no way of writing passes the shim by."""
     _run(library, tmp_path, _ALL, "1").write(tmp_path / "left", filesystem.everything)
     assert _files(tmp_path / "left") == _files(tmp_path / "root")
-    difference = filecmp.dircmp(tmp_path / "left", tmp_path / "root")
-    assert not (difference.left_only or difference.right_only or difference.diff_files)
+    assert _names(tmp_path / "left") == _names(tmp_path / "root")
 
 
 def test_some_survival_lies_between(library: Path, tmp_path: Path) -> None:
@@ -128,5 +130,5 @@ def test_unmodelled_write_is_refused(library: Path, tmp_path: Path) -> None:
         "os.ftruncate(fd, 4096)\n"
         "mmap.mmap(fd, 4096, mmap.MAP_SHARED)\n"
     )
-    with pytest.raises(filesystem.Unmodelled, match="mapping"):
+    with pytest.raises(filesystem.UnmodelledError, match="mapping"):
         _run(library, tmp_path, program)

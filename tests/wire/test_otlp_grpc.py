@@ -76,8 +76,8 @@ def test_unknown_encoding(gnomon: Server, encoding: bytes) -> None:
             piece = connection.recv(65536)
             assert piece, answer
             answer += piece
-    # gRPC's core answers INTERNAL (13) before any handler is asked, for encodings it has no name for; UNIMPLEMENTED (12)
-    # is what the protocol says. Senders of OTLP repeat neither.
+    # For encodings it has no name for, gRPC's core answers INTERNAL (13) before any handler is asked; the protocol says
+    # UNIMPLEMENTED (12). Senders of OTLP repeat neither.
     assert answer.partition(b"grpc-status")[2][:3] in (b"\x0212", b"\x0213")
     assert b"grpc-encoding" in answer
 

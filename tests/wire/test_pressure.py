@@ -1,4 +1,4 @@
-"""The real server under load and on a bad disk: refused with a reason that lets senders come again; recovery by itself."""
+"""The real server under load and on a bad disk: refused so that senders come again; recovery by itself."""
 
 import concurrent.futures
 import contextlib
@@ -77,8 +77,8 @@ def test_a_full_queue_is_told_and_passes(tmp_path: Path) -> None:
             assert code == 429
             assert int(headers["retry-after"]) >= 1
             assert "queue_full" in words
+            body = otlp.logs("third", [{"body": otlp.value("x" * 900_000)}]).SerializeToString()
             with grpc.insecure_channel(server.otlp_grpc) as channel, pytest.raises(grpc.RpcError) as refused:
-                body = otlp.logs("third", [{"body": otlp.value("x" * 900_000)}]).SerializeToString()
                 channel.unary_unary(METHODS["logs"])(body, timeout=30)
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert otlp.retry_delay_s(dict(refused.value.trailing_metadata())["grpc-status-details-bin"]) > 0
@@ -89,7 +89,7 @@ def test_a_full_queue_is_told_and_passes(tmp_path: Path) -> None:
 
 
 def test_an_engine_away_for_longer_than_the_hold() -> None:
-    """503 with Retry-After while the engine cannot be started again; not ready meanwhile; then all is well by itself."""
+    """503 with Retry-After while the engine cannot be started again, and not ready; then all is well by itself."""
     with (
         tempfile.TemporaryDirectory(prefix="gnomon-") as folder,
         serving(Path(folder), "--set", "intake.hold_s=0") as server,
@@ -131,7 +131,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk(small_disk: Path) -> None:
-    """503 `disk_full` with Retry-After; queries are answered meanwhile; when space is freed writing goes on by itself."""
+    """503 `disk_full` with Retry-After; queries are answered; when space is freed, writing goes on by itself."""
     with serving(small_disk, "--set", "own_telemetry=0", "--set", "disk.reserve_bytes=0") as server:
         assert send(server, "before")[0] == 200
         ballast = small_disk / "ballast"

@@ -1,4 +1,4 @@
-"""The life of `gnomon up`: start, refusals, drain, crashes, restarts; its probes, its own telemetry, its other verbs."""
+"""The life of `gnomon up`: start, refusals, drain, crashes, restarts; probes, own telemetry, the other verbs."""
 
 import concurrent.futures
 import csv
@@ -79,7 +79,7 @@ def stored(server: Server, service: str) -> int:
     return int(server.sql("SELECT count() AS n FROM spans WHERE service = {s:String}", s=service)[0]["n"])
 
 
-# -- start ----------------------------------------------------------------------------------------------------------------
+# -- start
 
 
 @pytest.mark.parametrize("which", ["http", "otlp-http", "otlp-grpc"])
@@ -124,11 +124,11 @@ def test_receivers_switched_off(tmp_path: Path) -> None:
             assert server.stop() == 0
 
 
-# -- stop, crash, restart -------------------------------------------------------------------------------------------------
+# -- stop, crash, restart
 
 
 def test_a_stop_drains(own_gnomon: Server) -> None:
-    """SIGTERM: what was sent is acknowledged or refused, what was acknowledged is there after the next start; exit 0."""
+    """SIGTERM: what was sent is acknowledged or refused, what was acknowledged is there at the next start; exit 0."""
     engine = engine_pid(own_gnomon)
 
     def keep_sending(number: int) -> int:
@@ -172,6 +172,7 @@ def test_crashes(own_gnomon: Server) -> None:
         assert [one.result() for one in waiting] == [200] * 8
         unready.result()
     until(lambda: get(server, "/readyz")[0] == 200)
+    assert "gnomon_engine_restarts_total 1" in get(server, "/metrics")[1]
     assert get(server, "/healthz") == (200, "ok\n")
     assert (stored(server, "before"), stored(server, "waits")) == (1, 8)
     second_engine = engine_pid(server)
@@ -198,7 +199,7 @@ def test_a_stop_during_the_start() -> None:
         until(lambda: not is_alive(engine))
 
 
-# -- watching -------------------------------------------------------------------------------------------------------------
+# -- watching
 
 
 def test_metrics_are_an_exposition(gnomon: Server) -> None:
@@ -238,9 +239,7 @@ def test_own_telemetry() -> None:
 
             def rows(query: str, **headers: str) -> list[list[object]]:
                 body = json.dumps({"query": query}).encode()
-                code, _, answer = server.post(
-                    f"{server.api}/api/gnomon/v1/sql", body, "application/json", **headers
-                )
+                code, _, answer = server.post(f"{server.api}/api/gnomon/v1/sql", body, "application/json", **headers)
                 assert code == 200, answer
                 found: list[list[object]] = json.loads(answer)["rows"]
                 return found
@@ -263,11 +262,11 @@ def test_own_telemetry() -> None:
             server.stop()
 
 
-# -- the other verbs ------------------------------------------------------------------------------------------------------
+# -- the other verbs
 
 
 def test_sql_outputs(gnomon: Server) -> None:
-    """`gnomon sql` prints a table, JSON, CSV or an Arrow stream, with parameters, from the argument or standard input."""
+    """`gnomon sql` prints a table, JSON, CSV or an Arrow stream; the query is an argument or standard input."""
     query = "SELECT {a:UInt8} AS one, 'x,y' AS two"
     asked = ("sql", query, "--api", gnomon.api, "--param", "a=7")
     table = run(*asked)
@@ -299,7 +298,7 @@ def test_sql_errors(gnomon: Server) -> None:
 
 
 def test_check(tmp_path: Path) -> None:
-    """Good settings are said to be good; values come from flag before environment before file before default."""
+    """Good settings are said to be good; values come from flag, environment, file, default, in this order."""
     file = tmp_path / "gnomon.yaml"
     file.write_text("retention: {traces: 3d, logs: 4d, metrics: 5d}\nquery: {rows: 10}\n", "utf-8")
     data = tmp_path / "not" / "yet"
@@ -328,7 +327,8 @@ def test_check_names_every_mistake(tmp_path: Path) -> None:
         assert "Traceback" not in ended.stderr
         for told in (
             "retention.traces: 'soon'", f"not_there: there is no such setting (file {file})", "query.rows:",
-            "query.nor_there: there is no such setting", "listen: 4319 is not HOST:PORT", "and: there is no such setting (flag)",
-            "otlp.grpc: 'nowhere'", "GNOMON_SUCH_A_THING: there is no such setting", "query.deadline:",
+            "query.nor_there: there is no such setting", "listen: 4319 is not HOST:PORT",
+            "and: there is no such setting (flag)", "otlp.grpc: 'nowhere'",
+            "GNOMON_SUCH_A_THING: there is no such setting", "query.deadline:",
         ):  # fmt: skip
             assert told in ended.stderr, told

@@ -46,8 +46,9 @@ def as_shipped(_server: Server) -> None:
 
 
 def merged_parts_go_at_once(server: Server) -> None:
-    """Parts that were merged into others are removed within the second, not after eight minutes: merges must be
-    durable before what they replace is gone.
+    """Parts that were merged into others are removed within the second, not after eight minutes.
+
+    Merges must be durable before what they replace is gone.
     """
     settings = "old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0"
     for table in engine_socket.tables(server):
@@ -156,7 +157,7 @@ def run(
             folder = Path(name)
             ledger = record_load(folder, seed + done, prepare)
             if missed := unseen(folder):
-                raise filesystem.Unmodelled(f"the journal does not explain {missed[:5]}")
+                raise filesystem.UnmodelledError(f"the journal does not explain {missed[:5]}")
             records = list(filesystem.read(folder / "journal"))
             disk, played = filesystem.Disk(), 0
             for cut in choose(records, ledger, min(_CUTS_A_RUN, cuts - done), chance):
@@ -172,8 +173,8 @@ def run(
                     print(f"  {cut}: lost {verdict.lost} of {verdict.acked_records}", *verdict.faults[:3], sep="\n    ")
                     if stop_at_fault:
                         return total
-        print(f"  after {done:3} cuts: {total.acked_records:8,} acknowledged records looked for, {unsound} cuts with faults",
-              flush=True)  # fmt: skip
+        looked_for = f"{total.acked_records:8,} acknowledged records looked for"
+        print(f"  after {done:3} cuts: {looked_for}, {unsound} cuts with faults", flush=True)
     print(f"power cut: {done} cuts, {unsound} with faults, seed {seed}")
     print(f"  ready again after {statistics.median(ready):.1f} s (median), {max(ready):.1f} s (longest)")
     print(total.table(), flush=True)

@@ -129,7 +129,7 @@ def _apply(entries: dict[str, Node], names: dict[str, Node | None]) -> None:
             entries[name] = node
 
 
-class Unmodelled(Exception):
+class UnmodelledError(Exception):
     """The program did what the model does not know: its verdicts would mean nothing."""
 
 
@@ -169,7 +169,7 @@ class Disk:
             case "S":
                 self._sync_all(self.root)
             case _:
-                raise Unmodelled(record.path)
+                raise UnmodelledError(record.path)
 
     def write(self, target: Path, survives: Survival) -> None:
         """Make a directory of what is left."""
@@ -194,7 +194,8 @@ class Disk:
 
     def _rename(self, old: str, new: str, *, exchange: bool) -> None:
         (from_folder, from_name), (to_folder, to_name) = self._parent(old), self._parent(new)
-        node, other = from_folder.now[from_name], to_folder.now[to_name] if exchange else None
+        node = from_folder.now[from_name]
+        other = to_folder.now[to_name] if exchange else None
         if from_folder is to_folder:
             from_folder.change({from_name: other, to_name: node})
         else:

@@ -84,7 +84,7 @@ def test_last_points_are_emptied_between_groups_only() -> None:
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=30), max_size=8))
 def test_recent_spans_never_say_no_of_what_two_generations_hold(groups: list[list[int]]) -> None:
     """A "yes" may be wrong, a "no" never, through a change of generation."""
-    spans = RecentSpans(max_bytes=16 * 20)  # 20 words, 106 keys a generation
+    spans = RecentSpans(max_bytes=512)  # 8 blocks, 120 keys a generation
     recent: list[int] = []
     for group in groups:
         spans.add(keys_of(group))
@@ -93,13 +93,13 @@ def test_recent_spans_never_say_no_of_what_two_generations_hold(groups: list[lis
 
 
 def test_few_new_spans_are_looked_up_for_nothing() -> None:
-    """When a generation is full, about one of thirty."""
+    """When a generation is full, about one of a thousand."""
     dice = np.random.default_rng(1)
     spans = RecentSpans(max_bytes=1 << 18)
     old = dice.integers(0, 2**64 - 1, spans._capacity, np.uint64)
     spans.add(old)
     assert spans.maybe(old).all()
-    assert spans.maybe(dice.integers(0, 2**64 - 1, 50_000, np.uint64)).mean() < 0.05
+    assert spans.maybe(dice.integers(0, 2**64 - 1, 50_000, np.uint64)).mean() < 0.003
 
 
 @given(KEYS, st.lists(st.integers(0, 3), min_size=40, max_size=40))

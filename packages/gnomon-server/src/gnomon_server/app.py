@@ -23,8 +23,8 @@ from gnomon_server.access.web import WebGuard
 from gnomon_server.api import health, native
 from gnomon_server.api import sql as sql_api
 from gnomon_server.config import Listen, Settings
-from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.attributes import AttributeLimits
+from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.errors import GnomonError
 from gnomon_server.intake.own_telemetry import OwnTelemetry
 from gnomon_server.intake.writer import Intake
@@ -50,7 +50,7 @@ from gnomon_server.transport.http_server import HttpServer
 from gnomon_server.transport.reply import EXCEPTION_HANDLERS, response
 
 _RETENTION_EVERY_S = 60.0
-_PROBE_EVERY_S = 5.0
+_WATCH_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,7 @@ class App:
             self.clock,
             self.events.tell,
             self.registry.count,
+            deployment=Deployment(settings.store.cluster, embedded=not settings.store.url),
         )
         self._measure()
         self._run("retention", self._every(_RETENTION_EVERY_S, self._retain))
@@ -132,6 +133,7 @@ class App:
         if settings.own_telemetry:
             await asyncio.wait_for(self._stored_own.wait(), 60)
         self.events.tell("ready", f"{time.monotonic() - self._began:.1f} s after the start")
+        self._run("readiness", self._watch_readiness())
 
     async def stop(self) -> None:
         """Stop in the reverse order of starting: listeners drain, intake commits what waits, the store closes."""
@@ -163,14 +165,16 @@ class App:
     def _make_store(self) -> tuple[DurableStore, Store]:
         settings = self.settings
         if not settings.store.url:
-            engine = EngineSettings(settings.data, settings.engine.memory)
-            durable = DurableStore(engine, on_event=self.events.tell)
+            at_once = ("--concurrency", str(settings.query.concurrency))
+            durable = DurableStore(
+                EngineSettings(settings.data, settings.engine.memory, at_once), on_event=self._tell_of_store
+            )
             return durable, durable
         address = Address(settings.store.url, "", settings.store.user, settings.store.password.get_secret_value())
         durable = DurableStore(
             address=address, deployment=Deployment(settings.store.cluster, embedded=False), on_event=self.events.tell
         )
-        return durable, SpooledStore(durable, settings.data / "spool", settings.store.spool)
+        return durable, SpooledStore(durable, settings.data / "spool", settings.store.spool, self.events.tell)
 
     def _decode_context(self) -> DecodeContext:
         limits = self.settings.limits
@@ -192,6 +196,11 @@ class App:
             *native.routes(Explorer(self.store, self.tenants), grant, self.status, self.clock),
             web.build(),
         ]
+
+    def _tell_of_store(self, name: str, detail: str) -> None:
+        if name == "engine_started" and self.registry.total("gnomon_events_total", event="engine_died"):
+            self.registry.count("gnomon_engine_restarts_total")
+        self.events.tell(name, detail)
 
     # -- listeners ----------------------------------------------------------------------------------------------------
 
@@ -241,6 +250,16 @@ class App:
         if self.settings.own_telemetry and not self._stored_own.is_set():
             return "nothing has been committed yet"
         return ""
+
+    async def _watch_readiness(self) -> None:
+        """Tell when it ends and when it is back."""
+        known = ""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            reason = self.not_ready_because()
+            if reason != known:
+                self.events.tell("not_ready" if reason else "ready", reason or "again")
+                known = reason
 
     def status(self) -> Mapping[str, Any]:
         """What `/api/gnomon/v1/status` says."""

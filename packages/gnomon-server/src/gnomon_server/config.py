@@ -124,7 +124,7 @@ class QuerySettings(_Part):
     deadline: Duration = 30.0
     memory: Size = 1 << 30
     rows: int = Field(default=100_000, ge=1)
-    concurrency: int = Field(default=16, ge=1)
+    concurrency: int = Field(default=8, ge=1)
 
 
 class AccessSettings(_Part):
@@ -268,7 +268,7 @@ def _put(tree: dict[str, Any], key: str, value: Any, mistakes: list[str]) -> Non
 
 
 def _in_unit(name: str, value: Any) -> Any:
-    """Settings of the parts have their unit in the name: `intake.queue_bytes=64MiB`, `limits.http.idle_timeout_s=2m`."""
+    """Settings whose name ends in their unit take one in the value too: `intake.queue_bytes=64MiB`."""
     if name.endswith("_bytes"):
         return parse_size(value)
     return parse_duration_s(value) if name.endswith("_s") else value

@@ -9,6 +9,11 @@ import numpy as np
 from gnomon_server.intake.index import Index, mixed
 
 _NEVER = np.iinfo(np.int64).min
+_LANES = 8
+# The odd constants of Parquet's filter.
+_SALTS = np.array(
+    [0x47B6137B, 0x44974D91, 0x8824AD5B, 0xA2B7289D, 0x705495C7, 0x2DF1424B, 0x9EFC4947, 0x5C6BFB31], np.uint32
+)
 
 
 class SeenRows:
@@ -82,45 +87,48 @@ class LastPoints:
 
 
 class RecentSpans:
-    """Ids of recent spans in two generations of a blocked Bloom filter: "no" is certain, "yes" is asked of the store.
+    """Ids of recent spans in two generations of a Bloom filter: "no" is certain, "yes" is asked of the store.
 
-    Four bits in one 64-bit word a key; at 12 bits a key some 2 % of new spans are looked up for nothing.
+    A split block filter, as in Parquet (https://parquet.apache.org/docs/file-format/bloomfilter/): a key sets one bit
+    in each of a block's eight 32-bit words, which share a cache line. At 17 bits a key some 0.1 % of new spans are
+    looked up for nothing.
     """
 
     def __init__(self, max_bytes: int = 64 << 20) -> None:
-        self._words = max(1, max_bytes // 16)
-        self._capacity = self._words * 64 // 12
-        self._generations = [np.zeros(self._words, np.uint64), np.zeros(0, np.uint64)]
+        self._blocks = max(1, max_bytes // (2 * 4 * _LANES))
+        self._capacity = self._blocks * 32 * _LANES // 17
+        self._generations = [self._empty(), self._empty()]
         self._count = 0
+
+    def _empty(self) -> np.ndarray:
+        return np.zeros((self._blocks, _LANES), np.uint32)
 
     def maybe(self, keys: np.ndarray) -> np.ndarray:
         """bool[n]: False where the span is certainly not stored (within what two generations hold)."""
-        place, bits = self._spots(keys)
+        block, bits = self._spots(keys)
         found = np.zeros(len(keys), np.bool_)
         for words in self._generations:
-            if len(words):
-                found |= (words[place] & bits) == bits
+            found |= ((words[block] & bits) == bits).all(axis=1)
         return found
 
     def add(self, keys: np.ndarray) -> None:
         """These spans are stored, or about to be."""
         if self._count + len(keys) > self._capacity:
-            self._generations = [np.zeros(self._words, np.uint64), self._generations[0]]
+            self._generations = [self._empty(), self._generations[0]]
             self._count = 0
-        place, bits = self._spots(keys)
-        np.bitwise_or.at(self._generations[0], place, bits)
+        block, bits = self._spots(keys)
+        np.bitwise_or.at(self._generations[0], block, bits)
         self._count += len(keys)
 
     def _spots(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The block of each key, int64[n], and its bit in each lane, uint32[n, lanes]."""
         with np.errstate(over="ignore"):
             hashed = keys * np.uint64(0xD6E8FEB86659FD93)
             hashed ^= hashed >> np.uint64(32)
             hashed = hashed * np.uint64(0xD6E8FEB86659FD93)
-        place = (hashed >> np.uint64(24)) % np.uint64(self._words)
-        bits = np.zeros(len(keys), np.uint64)
-        for shift in (0, 6, 12, 18):
-            bits |= np.uint64(1) << ((hashed >> np.uint64(shift)) & np.uint64(63))
-        return place.astype(np.int64), bits
+            lanes = hashed.astype(np.uint32)[:, None] * _SALTS >> np.uint32(27)
+        block = (hashed >> np.uint64(32)) % np.uint64(self._blocks)
+        return block.astype(np.int64), np.uint32(1) << lanes
 
 
 def span_keys(trace_ids: np.ndarray, span_ids: np.ndarray, tenants: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from gnomon_server.intake.index import mixed
 from gnomon_server.intake.memory import LastPoints, RecentSpans, span_keys
 from gnomon_server.store.interface import QueryLimits, Store
 
+_FEW_TRACES = 50
 _IDS_A_QUERY = 5_000  # keeps a statement below ClickHouse's 256 KiB
 _LOOKBACK_MS = 2 * 86_400_000  # a delta series silent for longer starts anew, as a restarted process would
 _LIMITS = QueryLimits(deadline_s=20)
@@ -163,10 +164,12 @@ async def _stored_spans(spans: pa.Table, keys: np.ndarray, doubtful: np.ndarray,
         low, high = _range(mine["ts"].cast(pa.int64()).to_numpy())
         traces = sorted({trace.hex() for trace in mine["trace_id"].to_pylist()})
         for chunk in _chunks(traces, 2_000):
-            ids = ", ".join(f"unhex('{trace}')" for trace in chunk)
+            # For a few traces the Bloom index skips most granules; for many it would skip none.
+            column, form = ("trace_hex", "'{}'") if len(chunk) <= _FEW_TRACES else ("trace_id", "unhex('{}')")
+            ids = ", ".join(map(form.format, chunk))
             found, _ = await context.store.query(
                 "SELECT trace_id, span_id FROM spans WHERE tenant = {tenant:UInt32} AND ts >= fromUnixTimestamp64Nano("
-                f"{{low:Int64}}) AND ts <= fromUnixTimestamp64Nano({{high:Int64}}) AND trace_id IN ({ids})",
+                f"{{low:Int64}}) AND ts <= fromUnixTimestamp64Nano({{high:Int64}}) AND {column} IN ({ids})",
                 {"tenant": tenant, "low": low, "high": high},
                 limits=_LIMITS,
             )

@@ -1,8 +1,8 @@
 """OTLP over gRPC: the Export method of the three collector services, on raw bytes.
 
 Messages are taken as bytes (no generated classes), so that the one decoder sees what the sender wrote. gzip and deflate
-are gRPC's own; any other encoding is refused by gRPC itself (INTERNAL where its core has no name for it; no handler sees
-such a request).
+are gRPC's own; any other encoding is refused by gRPC itself (INTERNAL where its core has no name for it): no handler
+sees such a request.
 """
 
 from collections.abc import Awaitable, Callable

@@ -21,7 +21,6 @@ DECLARED: dict[str, tuple[str, str]] = {
     "gnomon_intake_queued_bytes": ("gauge", "Decoded rows waiting for their commit."),
     "gnomon_bodies_in_flight_bytes": ("gauge", "Request bodies in memory."),
     "gnomon_commit_seconds": ("histogram", "From a group's first try to its synced commit."),
-    "gnomon_query_seconds": ("histogram", "Queries answered, by door."),
     "gnomon_engine_restarts_total": ("counter", "Times the embedded engine was started again."),
     "gnomon_disk_used_bytes": ("gauge", "Bytes of all parts in the store."),
     "gnomon_disk_free_bytes": ("gauge", "Bytes free on the data directory's disk."),

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +17,32 @@ from gnomon_server.store.migrations import migrate
 from gnomon_server.store.supervisor import EngineSettings, Supervisor
 
 _WAIT_S = 10.0  # how long a statement waits for an engine that is being restarted
+_DEEPEST_DEFINITION = 3  # store/xyz/<uuid of the table>
 _LAST_INSERTS_S = 20.0  # how long a stop waits for inserts that run
+
+
+def sync_definitions(database: Path) -> None:
+    """Sync the definitions of tables and the directories they stand in.
+
+    Inserts sync their parts and the table's directory; that the table itself is there after a power cut is for whoever
+    created it to see to. Parts lie one level deeper than this looks.
+    """
+    for folder, inner, files in os.walk(database):
+        if len(Path(folder).relative_to(database).parts) >= _DEEPEST_DEFINITION:
+            inner.clear()
+        for path in (Path(folder), *(Path(folder) / name for name in files)):
+            _sync(path)
+    for parent in (database.parent, database.parent.parent, database.parent.parent.parent):
+        _sync(parent)
+
+
+def _sync(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a directory that is not ours to open, a temporary file that has gone
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class DurableStore:
@@ -45,6 +72,8 @@ class DurableStore:
         if self.supervisor:
             await self.supervisor.start()
         self.schema_number = await migrate(self.client, self._deployment, self._on_event)
+        if self.supervisor:
+            await asyncio.to_thread(sync_definitions, self.supervisor.database)
 
     async def stop(self) -> None:
         """Let inserts end, close the connections, which cancels queries, then stop the engine."""

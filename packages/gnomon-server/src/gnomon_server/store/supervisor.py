@@ -56,6 +56,11 @@ class Supervisor:
         self.restarts = 0
 
     @property
+    def database(self) -> Path:
+        """Where the engine keeps its tables."""
+        return self._settings.data / "clickhouse" / "db"
+
+    @property
     def socket(self) -> str:
         """The engine's socket: in the data directory, as private as the data, unless that path is too long for one."""
         return str(self._socket_folder / "engine.sock")
