@@ -108,8 +108,8 @@ class Browser:
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._driver + path, data, method=method)  # noqa: S310 - our own chromedriver
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - likewise
+        request = urllib.request.Request(self._driver + path, data, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["value"]
 
 

@@ -251,10 +251,7 @@ class Explorer:
                 GROUP BY metric, what""",
             days,
         )
-        meta = {
-            row["metric"]: row
-            for row in await self._ask(tenant, "SELECT metric, unit, help FROM metric_meta", {})
-        }
+        meta = {row["metric"]: row for row in await self._ask(tenant, "SELECT metric, unit, help FROM metric_meta", {})}
         found: dict[str, dict[str, Any]] = {}
         for row in rows:
             family = row["metric"].removesuffix(_SUFFIXES.get(row["what"], ""))
