@@ -193,7 +193,7 @@ class App:
         return [
             *health.routes(self.registry, self.not_ready_because),
             *sql_api.routes(SqlDoor(self.store, self.tenants), grant, limits),
-            *native.routes(Explorer(self.store, self.tenants), grant, self.status, self.clock),
+            *native.routes(Explorer(self.store, self.tenants, limits), grant, self.status, self.clock),
             web.build(),
         ]
 
@@ -245,8 +245,8 @@ class App:
         supervisor = self.durable.supervisor
         if supervisor and not supervisor.pid:
             return "the engine is being restarted"
-        if self.intake.last_error is not None:
-            return f"the last commit failed: {self.intake.last_error.code}"
+        if reason := self.intake.failing():
+            return f"the last commit failed: {reason}"
         if self.settings.own_telemetry and not self._stored_own.is_set():
             return "nothing has been committed yet"
         return ""

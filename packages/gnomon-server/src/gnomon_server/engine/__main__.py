@@ -63,7 +63,9 @@ def main() -> None:
         threading.Thread(target=server.serve_forever, args=(0.1,), name="accept", daemon=True).start()
     tcp = next((server.server_address for server in servers if isinstance(server, LoopbackServer)), None)
     _say({"event": "ready", "version": database.version, "pid": os.getpid(), "tcp": tcp})
-    stop.wait()
+    # A wait without an end can miss a signal that comes just before it.
+    while not stop.wait(0.5):
+        pass
     _stop(service, servers, lock)
 
 

@@ -31,6 +31,7 @@ from gnomon_server.store.clickhouse import is_lasting
 from gnomon_server.store.interface import Store
 
 _RETRY_PAUSE_S = 0.5
+_FADES_S = 30.0
 
 
 class IntakeLimits(BaseModel):
@@ -100,7 +101,17 @@ class Intake:
         self._stopping = False
         self._commit: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[None] | None = None
-        self.last_error: GnomonError | None = None
+        self._failed: tuple[float, GnomonError] | None = None
+
+    def failing(self) -> str:
+        """The reason of a commit that failed in the last half minute, until one succeeds; empty when all is well.
+
+        It fades, since a server that is taken out of rotation would otherwise never see the commit that clears it.
+        """
+        if self._failed is None:
+            return ""
+        at, error = self._failed
+        return error.code if asyncio.get_running_loop().time() - at < _FADES_S else ""
 
     @property
     def queued_bytes(self) -> int:
@@ -240,6 +251,7 @@ class Intake:
         if error is None:
             self._mark_seen(members)
         else:
+            self._failed = (loop.time(), error)
             self._forget(group)
         if any(waiting.batch.tenant != OWN_TENANT for waiting in members):
             self._observe(members, group, loop.time() - began, error)
@@ -256,7 +268,8 @@ class Intake:
         )  # fmt: skip
 
     def _settle(self, members: list[_Waiting], error: GnomonError | None) -> None:
-        self.last_error = error
+        if error is None:
+            self._failed = None
         for waiting in members:
             self._release(waiting)
             if waiting.done.done():

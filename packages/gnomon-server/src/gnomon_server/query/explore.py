@@ -21,7 +21,6 @@ _GROWTH = 4
 _MAX_POINTS = 2_000
 _MAX_SPANS = 50_000  # of one trace; a console shows no more
 _KNOWN_RESOURCES = 20_000
-_LIMITS = QueryLimits()
 
 _BETWEEN = "ts >= fromUnixTimestamp64Nano({start:Int64}, 'UTC') AND ts < fromUnixTimestamp64Nano({end:Int64}, 'UTC')"
 _ENTRY = "(kind IN (2, 5) OR parent_id = toFixedString('', 8))"
@@ -76,8 +75,9 @@ class Window:
 class Explorer:
     """Answers for one tenant at a time, as plain values ready for JSON."""
 
-    def __init__(self, store: Store, tenants: Tenants) -> None:
+    def __init__(self, store: Store, tenants: Tenants, limits: QueryLimits | None = None) -> None:
         self._store = store
+        self._limits = limits or QueryLimits()
         self._tenants = tenants
         self._resources: dict[tuple[str, int], dict[str, Any]] = {}
 
@@ -304,7 +304,7 @@ class Explorer:
 
     async def _ask(self, tenant: str, sql: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
         settings = tenant_settings(self._tenants.known(tenant) or NO_TENANT)
-        table, _ = await self._store.query(sql, params, settings=settings, limits=_LIMITS)
+        table, _ = await self._store.query(sql, params, settings=settings, limits=self._limits)
         return table.to_pylist()  # type: ignore[no-any-return]
 
 

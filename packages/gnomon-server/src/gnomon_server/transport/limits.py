@@ -35,7 +35,7 @@ class BodyLimits(BaseModel):
 
     max_request_bytes: int = Field(default=20 * _MIB, ge=1)
     """One body as sent. The OpenTelemetry Collector's own receiver takes 20 MiB."""
-    max_decoded_bytes: int = Field(default=64 * _MIB, ge=1)
+    max_decoded_bytes: int = Field(default=32 * _MIB, ge=1)
     """One body decompressed."""
     max_in_flight_bytes: int = Field(default=256 * _MIB, ge=1)
     """All bodies, sent and decoded, that are in memory at once; past it senders are told to come again."""

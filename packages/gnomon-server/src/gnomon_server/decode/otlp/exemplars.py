@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
+from gnomon_server.decode.otlp.bounds import MAX_PARTS, check_count
 from gnomon_server.decode.otlp.columns import map_of_texts, milliseconds, no_rows
 from gnomon_server.decode.otlp.context import MAX_NS
 from gnomon_server.decode.otlp.metric import label_text
@@ -28,6 +29,7 @@ class Exemplars:
         counts, pieces = points.scanned.repeated("exemplars")
         if not len(pieces.starts):
             return
+        check_count(len(pieces.starts), MAX_PARTS, "exemplars")
         messages = [wire.parse("Exemplar", raw) for raw in pieces.raws()]
         good = np.array([self._is_good(message) for message in messages], np.bool_)
         messages = [message for message, right in zip(messages, good, strict=True) if right]

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
+from gnomon_server.decode.otlp.bounds import MAX_RECORDS, check_count
 from gnomon_server.decode.otlp.columns import as_text, binary, enums, id_column, ids, nanoseconds, texts
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.records import (
@@ -39,9 +40,11 @@ def decode_logs(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -
 
 def _decode(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -> Batch:
     rejections = Rejections()
-    origins, raws = Origins(), []
+    origins = Origins()
+    raws: list[bytes] = []
     request = wire.parse("LogsRequest", body)
     for resource, scope, scoped in scopes_of(request, "resource_logs", "scope_logs", context):
+        check_count(len(raws) + len(scoped.log_records), MAX_RECORDS, "log records")
         origins.add(resource, scope, len(scoped.log_records))
         raws.extend(scoped.log_records)
     if not raws:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import wire
+from gnomon_server.decode.otlp.bounds import MAX_RECORDS, check_count
 from gnomon_server.decode.otlp.columns import milliseconds
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.exemplars import Exemplars
@@ -96,7 +97,9 @@ def _walk_metric(
     if which is None:
         rejections.alter("metric_without_data", "a metric carries none of the kinds of data OTLP 1.x knows")
         return
-    raws = list(getattr(message, which).data_points)
+    points = getattr(message, which).data_points
+    check_count(len(points) + sum(len(shape.raws) for shape in sent.values()), MAX_RECORDS, "data points")
+    raws = list(points)
     if not raws:
         return
     metric = context.metrics.get(message, which, resource, scope)

@@ -211,7 +211,5 @@ def _bits(one: One) -> int:
 
 def _empty_maps(map_type: pa.MapType, count: int) -> pa.Array:
     nothing = pa.array([], map_type.item_type)
-    return pa.MapArray.from_arrays(pa.array(np.zeros(count + 1, np.int32)), _NO_TEXTS, nothing, map_type)
-
-
-_NO_TEXTS = pa.array([], pa.string())
+    no_keys = pa.array([], pa.string())
+    return pa.MapArray.from_arrays(pa.array(np.zeros(count + 1, np.int32)), no_keys, nothing, map_type)

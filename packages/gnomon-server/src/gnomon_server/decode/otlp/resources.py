@@ -8,6 +8,7 @@ import xxhash
 
 from gnomon_server.decode.otlp import values, wire
 from gnomon_server.decode.otlp.attributes import AttributeTable
+from gnomon_server.decode.otlp.bounds import MAX_PARTS, check_count
 from gnomon_server.decode.otlp.columns import no_rows
 from gnomon_server.model.batch import Rejections
 from gnomon_server.model.tables import RESOURCES
@@ -54,6 +55,7 @@ class Known:
 
 def _decode_resource(raw: bytes) -> Resource:
     message = wire.parse("Resource", raw)
+    check_count(len(message.attributes), MAX_PARTS, "attributes of a resource")
     raws = tuple(message.attributes)
     attributes = values.attributes([wire.parse("KeyValue", pair) for pair in raws])
     canonical = orjson.dumps(attributes, option=orjson.OPT_SORT_KEYS)
@@ -68,6 +70,7 @@ def _decode_resource(raw: bytes) -> Resource:
 
 def _decode_scope(raw: bytes, schema_url: bytes) -> str:
     message = wire.parse("InstrumentationScope", raw)
+    check_count(len(message.attributes), MAX_PARTS, "attributes of a scope")
     scope = {
         "name": values.text(message.name),
         "version": values.text(message.version),

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
+from gnomon_server.decode.otlp.bounds import MAX_PARTS, MAX_RECORDS, check_count
 from gnomon_server.decode.otlp.columns import enums, id_column, ids, nanoseconds, offsets, texts
 from gnomon_server.decode.otlp.context import MAX_NS, DecodeContext
 from gnomon_server.decode.otlp.records import (
@@ -40,9 +41,11 @@ def decode_traces(body: bytes, tenant: str, context: DecodeContext) -> Batch:
 
 def _decode(body: bytes, tenant: str, context: DecodeContext) -> Batch:
     rejections = Rejections()
-    origins, raws = Origins(), []
+    origins = Origins()
+    raws: list[bytes] = []
     request = wire.parse("TracesRequest", body)
     for resource, scope, scoped in scopes_of(request, "resource_spans", "scope_spans", context):
+        check_count(len(raws) + len(scoped.spans), MAX_RECORDS, "spans")
         origins.add(resource, scope, len(scoped.spans))
         raws.extend(scoped.spans)
     if not raws:
@@ -133,6 +136,7 @@ def _dropped(spans: Scanned) -> pa.Array:
 
 def _events(counts: np.ndarray, pieces: Pieces, rejections: Rejections) -> list[pa.Array]:
     """Columns ev_ts, ev_name, ev_j: one list each, in the order sent."""
+    check_count(len(pieces.starts), MAX_PARTS, "events")
     events = [wire.parse("Event", raw) for raw in pieces.raws()]
     at = np.array([event.time_unix_nano for event in events], np.uint64)
     alter(rejections, at > MAX_NS, "event_time_cut", "an event's time is beyond what can be stored, which ends in 2106")
@@ -149,6 +153,7 @@ def _events(counts: np.ndarray, pieces: Pieces, rejections: Rejections) -> list[
 
 def _links(counts: np.ndarray, pieces: Pieces, rejections: Rejections) -> list[pa.Array]:
     """Columns ln_trace, ln_span, ln_j. A link with a malformed id is left out and counted."""
+    check_count(len(pieces.starts), MAX_PARTS, "links")
     every = [wire.parse("Link", raw) for raw in pieces.raws()]
     good = np.array([len(link.trace_id) == 16 and len(link.span_id) == 8 for link in every], np.bool_)  # noqa: PLR2004 - widths
     alter(rejections, ~good, "invalid_link", "a link needs a trace id of 16 and a span id of 8 bytes; left out")
