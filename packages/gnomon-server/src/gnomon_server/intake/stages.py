@@ -16,6 +16,8 @@ from gnomon_server.intake.index import mixed
 from gnomon_server.intake.memory import LastPoints, RecentSpans, span_keys
 from gnomon_server.store.interface import QueryLimits, Store
 
+_ONE_OF = {"samples": "sample", "native_histograms": "histogram", "exemplars": "exemplar"}
+POINT_TABLES = tuple(_ONE_OF)
 _FEW_TRACES = 50
 _IDS_A_QUERY = 5_000  # keeps a statement below ClickHouse's 256 KiB
 _LOOKBACK_MS = 2 * 86_400_000  # a delta series silent for longer starts anew, as a restarted process would
@@ -40,7 +42,7 @@ async def accumulate_deltas(group: Group, context: StageContext) -> Group:
     deltas = group.tables.pop("delta_samples", None)
     if deltas is None or not deltas.num_rows:
         return group
-    keys, at = _sample_keys(deltas), _ms(deltas["ts"])
+    keys, at = point_keys("samples", deltas), _ms(deltas["ts"])
     await _load_last_points(deltas, keys, context)
     order = np.lexsort((at, keys))
     keys, at = keys[order], at[order]
@@ -64,25 +66,37 @@ async def accumulate_deltas(group: Group, context: StageContext) -> Group:
     return group
 
 
-async def drop_stored_samples(group: Group, context: StageContext) -> Group:
-    """A sample that is stored already (same series, same millisecond) is dropped; the first one counts."""
-    samples = group.tables.get("samples")
-    if samples is None or not samples.num_rows:
-        return group
-    keys, at, sent = _sample_keys(samples), _ms(samples["ts"]), samples["sent"].to_numpy()
-    known, last_at, _ = context.points.get(keys)
-    # Running totals were placed after the last stored point by the stage before.
-    doubtful = (~known | (at <= last_at)) & (sent == 0)
-    keep = _first_of_each(mixed(keys, at))
-    group.drop("duplicate_sample", int((~keep).sum()))
-    if doubtful.any():
-        stored = await _unless_away(_stored_samples(samples, doubtful & keep, context), len(keys), context)
-        group.drop("duplicate_sample", int((stored & keep).sum()))
-        keep &= ~stored
-    _remember(context.points, keys, at, samples["v"].to_numpy())
-    if not keep.all():
-        group.tables["samples"] = samples.filter(pa.array(keep))
+async def drop_stored_points(group: Group, context: StageContext) -> Group:
+    """A sample, native histogram or exemplar that is stored already (same series, same millisecond) is dropped.
+
+    The first one counts. Exemplars (told apart by value as well) need it most: an SDK sends the same one with every
+    report until another takes its place.
+    """
+    for table in POINT_TABLES:
+        rows = group.tables.get(table)
+        if rows is not None and rows.num_rows:
+            keep = await _new_points(table, rows, group, context)
+            if not keep.all():
+                group.tables[table] = rows.filter(pa.array(keep))
     return group
+
+
+async def _new_points(table: str, rows: pa.Table, group: Group, context: StageContext) -> np.ndarray:
+    keys, at = point_keys(table, rows), _ms(rows["ts"])
+    known, last_at, _ = context.points.get(keys)
+    doubtful = ~known | (at <= last_at)
+    if table == "samples":
+        # Running totals were placed after the last stored point by the stage before.
+        doubtful &= rows["sent"].to_numpy() == 0
+    keep = _first_of_each(_point_ids(table, rows))
+    group.drop(f"duplicate_{_ONE_OF[table]}", int((~keep).sum()))
+    if doubtful.any():
+        asked = _stored_points(table, rows, doubtful & keep, context)
+        stored = await _unless_away(asked, len(keys), context)
+        group.drop(f"duplicate_{_ONE_OF[table]}", int((stored & keep).sum()))
+        keep &= ~stored
+    _remember(context.points, keys, at, rows["v"].to_numpy() if table == "samples" else np.zeros(len(at)))
+    return keep
 
 
 async def drop_stored_spans(group: Group, context: StageContext) -> Group:
@@ -104,7 +118,7 @@ async def drop_stored_spans(group: Group, context: StageContext) -> Group:
     return group
 
 
-STAGES: tuple[Stage, ...] = (accumulate_deltas, drop_stored_samples, drop_stored_spans)
+STAGES: tuple[Stage, ...] = (accumulate_deltas, drop_stored_points, drop_stored_spans)
 
 
 def _first_of_each(keys: np.ndarray) -> np.ndarray:
@@ -146,13 +160,14 @@ async def _load_last_points(deltas: pa.Table, keys: np.ndarray, context: StageCo
     context.points.put(mixed(ids, tenants), _ms(found["last_ts"]), found["last_v"].to_numpy())
 
 
-async def _stored_samples(samples: pa.Table, doubtful: np.ndarray, context: StageContext) -> np.ndarray:
+async def _stored_points(table: str, rows: pa.Table, doubtful: np.ndarray, context: StageContext) -> np.ndarray:
     if not doubtful.any():
         return np.zeros(len(doubtful), np.bool_)
     await context.committed()
-    found = await _ask(samples.filter(pa.array(doubtful)), "SELECT tenant, id, ts FROM samples WHERE {where}", context)
-    there = mixed(mixed(found["id"].to_numpy(), found["tenant"].to_numpy()), _ms(found["ts"]))
-    return doubtful & np.isin(mixed(_sample_keys(samples), _ms(samples["ts"])), there)
+    asked = rows.filter(pa.array(doubtful))
+    value = ", v" if table == "exemplars" else ""
+    found = await _ask(asked, f"SELECT tenant, id, ts{value} FROM {table} WHERE {{where}}", context)
+    return doubtful & np.isin(_point_ids(table, rows), _point_ids(table, found))
 
 
 async def _stored_spans(spans: pa.Table, keys: np.ndarray, doubtful: np.ndarray, context: StageContext) -> np.ndarray:
@@ -203,8 +218,16 @@ def _range(values: np.ndarray) -> tuple[int, int]:
     return int(values.min()), int(values.max())
 
 
-def _sample_keys(samples: pa.Table) -> np.ndarray:
-    return mixed(samples["id"].to_numpy(), samples["tenant"].to_numpy())
+def _point_ids(table: str, rows: pa.Table) -> np.ndarray:
+    """What a point is the only one of: uint64[n]."""
+    ids = mixed(point_keys(table, rows), _ms(rows["ts"]))
+    return mixed(ids, rows["v"].to_numpy().view(np.uint64)) if table == "exemplars" else ids
+
+
+def point_keys(table: str, rows: pa.Table) -> np.ndarray:
+    """One 64-bit key a series, apart by tenant and by table: uint64[n]."""
+    keys = mixed(rows["id"].to_numpy(), rows["tenant"].to_numpy())
+    return keys if table == "samples" else mixed(keys, POINT_TABLES.index(table))
 
 
 def _ms(column: pa.ChunkedArray) -> np.ndarray:

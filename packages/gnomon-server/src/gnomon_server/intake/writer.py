@@ -20,10 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon_server.errors import GnomonError, Internal, Overloaded, Unavailable
 from gnomon_server.intake.group import Group
-from gnomon_server.intake.index import mixed
 from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows, span_keys
 from gnomon_server.intake.own_telemetry import OWN_TENANT
-from gnomon_server.intake.stages import STAGES, StageContext
+from gnomon_server.intake.stages import POINT_TABLES, STAGES, StageContext, point_keys
 from gnomon_server.model.batch import Batch
 from gnomon_server.model.series import meta_key
 from gnomon_server.selfmon.spans import OwnSpan, OwnSpans
@@ -291,9 +290,10 @@ class Intake:
                 self.seen.add(tenant, "meta", keys, np.zeros(len(keys), np.int32))
 
     def _forget(self, group: Group) -> None:
-        samples = group.tables.get("samples")
-        if samples is not None and samples.num_rows:
-            self._points.forget(mixed(samples["id"].to_numpy(), samples["tenant"].to_numpy()))
+        for table in POINT_TABLES:
+            rows = group.tables.get(table)
+            if rows is not None and rows.num_rows:
+                self._points.forget(point_keys(table, rows))
 
     async def _recall_spans(self) -> None:
         with contextlib.suppress(GnomonError):  # a shortcut only: without it, late repeats are stored twice
