@@ -3,7 +3,7 @@
 A server of its own on an empty directory for each line; the client runs beside it on the same machine. Records count
 when the server has answered 2xx without a partial success, which is after its commit was synced.
 
-    python benchmarks/ingest/run.py [--seconds 20] [--only spans] [--soak MINUTES]
+    python benchmarks/ingest/run.py [--seconds 20] [--only spans] [--soak MINUTES] [--no-disk]
 """
 
 import argparse
@@ -173,6 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--only", choices=[*KINDS])
+    parser.add_argument("--no-disk", action="store_true", help="leave out the bytes on disk, which take a minute a kind")
     parser.add_argument("--soak", type=float, metavar="MINUTES", default=0)
     arguments = parser.parse_args()
     if arguments.soak:
@@ -186,7 +187,7 @@ def main() -> None:
         for protocol in ("http", "grpc"):
             for count in (512, 8192):
                 measure(kind, count, protocol, arguments.seconds)
-    for kind in kinds:
+    for kind in [] if arguments.no_disk else kinds:
         disk(kind)
 
 

@@ -64,15 +64,15 @@ def test_size(text: Any, expected: Any) -> None:
 def test_precedence(tmp_path: Path) -> None:
     """Flag before environment before file before default, and each value knows where it comes from."""
     file = tmp_path / "g.yaml"
-    file.write_text("query: {rows: 1, memory: 2MiB, deadline: 3s}\nlisten: off\n", "utf-8")
-    loaded = load({"query.rows": "30"}, {"GNOMON_QUERY_ROWS": "20", "GNOMON_QUERY_MEMORY": "4MiB"}, file)
+    file.write_text("query: {rows: 1, memory_bytes: 2MiB, deadline_s: 3s}\nlisten: off\n", "utf-8")
+    loaded = load({"query.rows": "30"}, {"GNOMON_QUERY_ROWS": "20", "GNOMON_QUERY_MEMORY_BYTES": "4MiB"}, file)
     query = loaded.settings.query
-    assert (query.rows, query.memory, query.deadline, query.concurrency) == (30, 4 << 20, 3.0, 8)
+    assert (query.rows, query.memory_bytes, query.deadline_s, query.concurrency) == (30, 4 << 20, 3.0, 8)
     assert not loaded.settings.listen
     table = {key: (value, origin) for key, value, origin in loaded.table()}
     assert table["query.rows"] == ("30", "flag")
-    assert table["query.memory"] == (str(4 << 20), "env GNOMON_QUERY_MEMORY")
-    assert table["query.deadline"] == ("3.0", f"file {file}")
+    assert table["query.memory_bytes"] == (str(4 << 20), "env GNOMON_QUERY_MEMORY_BYTES")
+    assert table["query.deadline_s"] == ("3.0", f"file {file}")
     assert table["query.concurrency"] == ("8", "default")
     assert table["listen"] == ("off", f"file {file}")
 

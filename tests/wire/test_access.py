@@ -37,7 +37,7 @@ def _config(folder: Path) -> Path:
     ]
     web = {"origins": ["https://shop.example.com"], "hosts": ["gnomon.example.com"]}
     path = folder / "gnomon.yaml"
-    path.write_text(yaml.safe_dump({"access": {"tokens": tokens, "web": web}, "own_telemetry": 1}), "utf-8")
+    path.write_text(yaml.safe_dump({"access": {"tokens": tokens, "web": web}, "own_telemetry_s": 1}), "utf-8")
     return path
 
 

@@ -149,7 +149,7 @@ def test_partial_success_of_spans(gnomon: Server, media: str) -> None:
     assert (code, refused) == (200, len(bad))
     for told in (
         "3 x invalid_trace_id", "2 x invalid_span_id", "1 x invalid_parent_id", "1 x time_unset", "2 x time_in_future",
-        "limits.future", "negative_duration",
+        "limits.future_s", "negative_duration",
     ):  # fmt: skip
         assert told in words
     assert count(gnomon, "traces", service) == 9

@@ -68,7 +68,7 @@ def metric(server: Server, name: str) -> float:
 
 def test_a_full_queue_is_told_and_passes(tmp_path: Path) -> None:
     """Past the queue's bound: 429 with Retry-After, RESOURCE_EXHAUSTED with RetryInfo; sent again, it is taken."""
-    settings = ("--set", "intake.queue_bytes=1MiB", "--set", "intake.commit_interval_s=2", "--set", "own_telemetry=0")
+    settings = ("--set", "intake.queue_bytes=1MiB", "--set", "intake.commit_interval_s=2", "--set", "own_telemetry_s=0")
     with tempfile.TemporaryDirectory(prefix="gnomon-") as folder, serving(Path(folder), *settings) as server:
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             first = pool.submit(send, server, "first", 900_000)
@@ -132,7 +132,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(small_disk: Path) -> None:
     """503 `disk_full` with Retry-After; queries are answered; when space is freed, writing goes on by itself."""
-    with serving(small_disk, "--set", "own_telemetry=0", "--set", "disk.reserve_bytes=0") as server:
+    with serving(small_disk, "--set", "own_telemetry_s=0", "--set", "disk.reserve_bytes=0") as server:
         assert send(server, "before")[0] == 200
         ballast = small_disk / "ballast"
         with ballast.open("wb") as file, contextlib.suppress(OSError):
@@ -153,7 +153,7 @@ def test_a_full_disk(small_disk: Path) -> None:
 
 def test_a_read_only_data_directory(small_disk: Path) -> None:
     """503 with the reason while the directory cannot be written; queries are answered; recovery by itself."""
-    with serving(small_disk, "--set", "own_telemetry=0", "--set", "disk.reserve_bytes=0") as server:
+    with serving(small_disk, "--set", "own_telemetry_s=0", "--set", "disk.reserve_bytes=0") as server:
         assert send(server, "before")[0] == 200
         data = str(small_disk / "data" / "clickhouse")
         # Over itself: whatever is opened by its path from now on is on a read-only file system.

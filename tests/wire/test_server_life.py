@@ -111,7 +111,7 @@ def test_a_data_directory_that_is_taken(gnomon: Server) -> None:
 def test_receivers_switched_off(tmp_path: Path) -> None:
     """`off` listens nowhere; OTLP is still taken on the API's address."""
     with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
-        server = Server(Path(folder), ("--otlp-grpc", "off", "--otlp-http", "off", "--set", "own_telemetry=0"))
+        server = Server(Path(folder), ("--otlp-grpc", "off", "--otlp-http", "off", "--set", "own_telemetry_s=0"))
         server.start()
         try:
             assert set(server.addresses) == {"http"}
@@ -232,7 +232,7 @@ def test_metrics_are_an_exposition(gnomon: Server) -> None:
 def test_own_telemetry() -> None:
     """Its metrics, logs and spans are rows of `_gnomon`, of nobody else; at rest each interval writes the same."""
     with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
-        server = Server(Path(folder), ("--set", "own_telemetry=0.2"))
+        server = Server(Path(folder), ("--set", "own_telemetry_s=0.2"))
         server.start()
         try:
             own = {"X_Scope_OrgID": "_gnomon"}
@@ -310,7 +310,7 @@ def test_check(tmp_path: Path) -> None:
     assert lines["retention.logs"] == "6d flag"
     assert lines["retention.metrics"] == f"5d file {file}"
     assert lines["query.rows"] == f"10 file {file}"
-    assert lines["query.deadline"] == "30.0 default"
+    assert lines["query.deadline_s"] == "30.0 default"
     assert not data.exists()
 
 
@@ -321,7 +321,7 @@ def test_check_names_every_mistake(tmp_path: Path) -> None:
     for verb in ("check", "up"):
         ended = run(
             verb, "--config", str(file), "--set", "and.this=1", "--set", "otlp.grpc=nowhere",
-            GNOMON_SUCH_A_THING="1", GNOMON_QUERY_DEADLINE="long",
+            GNOMON_SUCH_A_THING="1", GNOMON_QUERY_DEADLINE_S="long",
         )  # fmt: skip
         assert ended.returncode == 1
         assert "Traceback" not in ended.stderr
@@ -329,6 +329,6 @@ def test_check_names_every_mistake(tmp_path: Path) -> None:
             "retention.traces: 'soon'", f"not_there: there is no such setting (file {file})", "query.rows:",
             "query.nor_there: there is no such setting", "listen: 4319 is not HOST:PORT",
             "and: there is no such setting (flag)", "otlp.grpc: 'nowhere'",
-            "GNOMON_SUCH_A_THING: there is no such setting", "query.deadline:",
+            "GNOMON_SUCH_A_THING: there is no such setting", "query.deadline_s:",
         ):  # fmt: skip
             assert told in ended.stderr, told

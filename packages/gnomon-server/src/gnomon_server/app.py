@@ -116,21 +116,21 @@ class App:
         )
         self._measure()
         self._run("retention", self._every(_RETENTION_EVERY_S, self._retain))
-        if settings.own_telemetry:
+        if settings.own_telemetry_s:
             self._own = OwnTelemetry(__version__, f"{socket.gethostname()}:{os.getpid()}")
-            self._run("own-telemetry", self._every(settings.own_telemetry, self._store_own))
+            self._run("own-telemetry", self._every(settings.own_telemetry_s, self._store_own))
 
         budget = BodyBudget(settings.limits.body)
         self.registry.read("gnomon_bodies_in_flight_bytes", lambda: budget.used_bytes)
         receiver = OtlpReceiver(
-            self.intake, self._decode_context, int(settings.limits.future * 1e9), self.clock, self.registry
+            self.intake, self._decode_context, int(settings.limits.future_s * 1e9), self.clock, self.registry
         )
         self._stops.append(("receiver", _closing(receiver.close)))
         otlp_http = OtlpHttp(receiver, authenticator, settings.limits.body, budget)
         await self._listen_grpc(OtlpGrpc(receiver, authenticator, settings.limits.body, budget, settings.tls))
         await self._listen_http("otlp-http", settings.otlp.http, otlp_http.routes())
         await self._listen_http("http", settings.listen, [*otlp_http.routes(), *self._api(authenticator)])
-        if settings.own_telemetry:
+        if settings.own_telemetry_s:
             await asyncio.wait_for(self._stored_own.wait(), 60)
         self.events.tell("ready", f"{time.monotonic() - self._began:.1f} s after the start")
         self._run("readiness", self._watch_readiness())
@@ -167,28 +167,28 @@ class App:
         if not settings.store.url:
             at_once = ("--concurrency", str(settings.query.concurrency))
             durable = DurableStore(
-                EngineSettings(settings.data, settings.engine.memory, at_once), on_event=self._tell_of_store
+                EngineSettings(settings.data, settings.engine.memory_bytes, at_once), on_event=self._tell_of_store
             )
             return durable, durable
         address = Address(settings.store.url, "", settings.store.user, settings.store.password.get_secret_value())
         durable = DurableStore(
             address=address, deployment=Deployment(settings.store.cluster, embedded=False), on_event=self.events.tell
         )
-        return durable, SpooledStore(durable, settings.data / "spool", settings.store.spool, self.events.tell)
+        return durable, SpooledStore(durable, settings.data / "spool", settings.store.spool_bytes, self.events.tell)
 
     def _decode_context(self) -> DecodeContext:
         limits = self.settings.limits
         return DecodeContext(
             attribute_limits=AttributeLimits(
-                limits.attributes_per_record, limits.attribute_key, limits.attribute_value
+                limits.attributes_per_record, limits.attribute_key_bytes, limits.attribute_value_bytes
             ),
-            body_limit_bytes=limits.log_body,
+            body_limit_bytes=limits.log_body_bytes,
             seen=self.intake.seen,
         )
 
     def _api(self, authenticator: Authenticator) -> list[BaseRoute]:
         query = self.settings.query
-        limits = QueryLimits(query.deadline, query.memory, query.rows)
+        limits = QueryLimits(query.deadline_s, query.memory_bytes, query.rows)
         grant = partial(_reading_grant, authenticator)
         return [
             *health.routes(self.registry, self.not_ready_because),
@@ -247,7 +247,7 @@ class App:
             return "the engine is being restarted"
         if reason := self.intake.failing():
             return f"the last commit failed: {reason}"
-        if self.settings.own_telemetry and not self._stored_own.is_set():
+        if self.settings.own_telemetry_s and not self._stored_own.is_set():
             return "nothing has been committed yet"
         return ""
 

@@ -73,8 +73,6 @@ def parse_size(value: Any) -> Any:
     return int(float(match["number"]) * base ** "BKMGT".index(unit[0]))
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration_s)]
-Size = Annotated[int, BeforeValidator(parse_size)]
 ListenAddress = Annotated[Listen, BeforeValidator(parse_listen)]
 
 
@@ -96,23 +94,23 @@ class StoreSettings(_Part):
     user: str = "default"
     password: SecretStr = SecretStr("")
     cluster: str = ""
-    spool: Size = 1 << 30
+    spool_bytes: int = 1 << 30
 
 
 class EngineMemory(_Part):
-    """The embedded engine. `memory` 0: half of the machine's."""
+    """The embedded engine. `memory_bytes` 0: half of the machine's."""
 
-    memory: Size = 0
+    memory_bytes: int = 0
 
 
 class LimitSettings(_Part):
     """What a request and a record may be."""
 
-    future: Duration = 3600.0
+    future_s: float = 3600.0
     attributes_per_record: int = Field(default=1000, ge=1)
-    attribute_key: Size = 1024
-    attribute_value: Size = 65_536
-    log_body: Size = 1 << 20
+    attribute_key_bytes: int = 1024
+    attribute_value_bytes: int = 65_536
+    log_body_bytes: int = 1 << 20
     body: BodyLimits = BodyLimits()
     http: HttpLimits = HttpLimits()
     tenants: int = Field(default=10_000, ge=1)
@@ -121,8 +119,8 @@ class LimitSettings(_Part):
 class QuerySettings(_Part):
     """Bounds of one query."""
 
-    deadline: Duration = 30.0
-    memory: Size = 1 << 30
+    deadline_s: float = 30.0
+    memory_bytes: int = 1 << 30
     rows: int = Field(default=100_000, ge=1)
     concurrency: int = Field(default=8, ge=1)
 
@@ -149,7 +147,7 @@ class Settings(_Part):
     intake: IntakeLimits = IntakeLimits()
     query: QuerySettings = QuerySettings()
     access: AccessSettings = AccessSettings()
-    own_telemetry: Duration = 10.0
+    own_telemetry_s: float = 10.0
     """How often the server's own metrics, logs and spans are stored; 0 for not at all."""
 
 

@@ -31,7 +31,7 @@ def query_error(code: int, text: str, status: int = 500) -> GnomonError:
     """The error of a query: the SQL's fault unless it ran into a bound, or the store could not."""
     what = _VERSION.sub("", text.strip())
     if code in _SLOW:
-        return DeadlineExceeded("query_deadline", what, hint="narrow the time range, or raise query.deadline")
+        return DeadlineExceeded("query_deadline", what, hint="narrow the time range, or raise query.deadline_s")
     if code in _TOO_MUCH:
         return TooLarge("query_too_large", what, hint="narrow the time range, select fewer columns, or add LIMIT")
     if code in _BUSY:

@@ -112,7 +112,7 @@ class SpooledStore:
             raise Unavailable(
                 "spool_full",
                 f"the store is away, and {self.waiting_bytes} bytes wait for it; {self._max_bytes} may",
-                hint="bring ClickHouse back, or raise store.spool",
+                hint="bring ClickHouse back, or raise store.spool_bytes",
                 retry_after_s=10,
             )
         path = self._folder / f"{self._next:016}.spool"

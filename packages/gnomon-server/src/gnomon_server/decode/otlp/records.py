@@ -76,7 +76,7 @@ def check_times(ns: np.ndarray, what: str, context: DecodeContext, rejections: R
     later = ns > min(context.latest_ns, MAX_NS)
     refuse(rejections, unset, "time_unset", f"{what} is 0, which OTLP defines as not set")
     if later.any():
-        message = f"{what} {int(ns[later][0])} ns is later than the clock here allows (limits.future)"
+        message = f"{what} {int(ns[later][0])} ns is later than the clock here allows (limits.future_s)"
         refuse(rejections, later, "time_in_future", message)
     result: np.ndarray = ~(unset | later)
     return result
