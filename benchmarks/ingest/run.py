@@ -173,7 +173,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--only", choices=[*KINDS])
-    parser.add_argument("--no-disk", action="store_true", help="leave out the bytes on disk, which take a minute a kind")
+    parser.add_argument(
+        "--no-disk", action="store_true", help="leave out the bytes on disk, which take a minute a kind"
+    )
     parser.add_argument("--soak", type=float, metavar="MINUTES", default=0)
     arguments = parser.parse_args()
     if arguments.soak:

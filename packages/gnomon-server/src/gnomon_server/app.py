@@ -103,7 +103,13 @@ class App:
         self.intake = Intake(
             self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans
         )
-        await self._begin("intake", self.intake.start(), self.intake.stop)
+        # There while the server runs; found at a start, it says that the last one did not end in order.
+        running = settings.data / "running"
+        after_unclean_end = running.exists()
+        settings.data.mkdir(parents=True, exist_ok=True)
+        running.touch()
+        self._stops.append(("marker", _closing(partial(running.unlink, missing_ok=True))))
+        await self._begin("intake", self.intake.start(after_unclean_end=after_unclean_end), self.intake.stop)
         self.retention = Retention(
             self.store,
             self.tenants,

@@ -22,6 +22,7 @@ from gnomon_server.errors import GnomonError, Internal, Overloaded, Unavailable
 from gnomon_server.intake.group import Group
 from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows, span_keys
 from gnomon_server.intake.own_telemetry import OWN_TENANT
+from gnomon_server.intake.repair import complete_trace_index
 from gnomon_server.intake.stages import POINT_TABLES, STAGES, StageContext, point_keys
 from gnomon_server.model.batch import Batch
 from gnomon_server.model.series import meta_key
@@ -117,8 +118,11 @@ class Intake:
         """Decoded rows that wait for their commit."""
         return self._queued_bytes
 
-    async def start(self) -> None:
+    async def start(self, *, after_unclean_end: bool = False) -> None:
         """Recall the newest spans, so that senders who repeat themselves after our restart are recognised; run."""
+        if after_unclean_end:
+            with contextlib.suppress(GnomonError):  # the spans are there all the same; only lists of traces miss some
+                await complete_trace_index(self._store)
         await self._recall_spans()
         self._runner = asyncio.create_task(self._run(), name="intake-writer")
 
