@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon_server.decode.otlp.bounds import MAX_FIELDS, MAX_PARTS, check_count
+from gnomon_server.decode.otlp.bounds import MAX_FIELDS, MAX_FIELDS_OF_ONE, check_count
 
 VARINT, I64, LEN, I32 = 0, 1, 2, 5
 _SIZES = np.array([0, 8, 0, -1, -1, 4, -1, -1], np.int64)  # by wire type; -1: not for us
@@ -142,8 +142,8 @@ def _fields_of_one(body: bytes, position: int, end: int) -> list[tuple[int, int,
         else:
             raise UnusualError
         found.append((tag, position, length))
-        if len(found) > MAX_PARTS:
-            check_count(len(found), MAX_PARTS, "fields of one record")
+        if len(found) > MAX_FIELDS_OF_ONE:
+            check_count(len(found), MAX_FIELDS_OF_ONE, "fields of one record")
         position += length
         if position > end:
             raise UnusualError
