@@ -44,8 +44,8 @@ class Sink(Protocol):
 class OtlpReceiver:
     """Decodes in one thread of its own (upb, NumPy and Arrow do the work), so that the event loop only moves bytes.
 
-    One thread, because decoding holds the interpreter's lock for most of its time, and the caches of resources and series
-    then serve every request.
+    One thread, because decoding holds the interpreter's lock for most of its time, and the caches of resources and
+    series then serve every request.
     """
 
     def __init__(
