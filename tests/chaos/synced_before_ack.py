@@ -150,7 +150,7 @@ def run(rounds: int = 5, prepare: Callable[[Server], None] = lambda _server: Non
     """Send `rounds` requests of each signal over each protocol under strace, and judge the trace."""
     with tempfile.TemporaryDirectory(prefix="gnomon-") as name:
         folder = Path(name)
-        server = Server(folder, environment={"GNOMON_OWN_TELEMETRY": "0"})
+        server = Server(folder, environment={"GNOMON_OWN_TELEMETRY_S": "0"})
         server.start()
         try:
             prepare(server)

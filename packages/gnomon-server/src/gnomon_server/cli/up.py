@@ -1,7 +1,9 @@
 """`gnomon up`: run the server until it is told to stop."""
 
 import asyncio
+import contextlib
 import gc
+import resource
 import signal
 from pathlib import Path
 
@@ -24,10 +26,18 @@ def up(config_file: Path | None, pairs: tuple[str, ...], **flags: str | None) ->
     Look: http://127.0.0.1:4319
     """
     settings = load_settings(config_file, pairs, **flags).settings
+    _allow_connections()
     try:
         asyncio.run(serve(settings))
     except GnomonError as error:
         raise refusal(error) from error
+
+
+def _allow_connections() -> None:
+    """Raise the soft limit of open files to the hard one: it is often 1,024, and 2,000 connections are served."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def serve(settings: Settings) -> None:
