@@ -284,11 +284,11 @@ class App:
                 "samples": int(total(signal="metrics")),
                 "rejected": int(self.registry.total("gnomon_refused_records_total")),
             },
-            "disk": {"used_bytes": self._gauge("gnomon_disk_used_bytes"), "free_bytes": self._free_bytes()},
+            "disk": {
+                "used_bytes": int(self.registry.total("gnomon_disk_used_bytes")),
+                "free_bytes": self._free_bytes(),
+            },
         }
-
-    def _gauge(self, name: str) -> int:
-        return int(self.registry.total(name))
 
     def _free_bytes(self) -> int:
         with contextlib.suppress(OSError):

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
-from gnomon_server.decode.otlp.bounds import MAX_RECORDS, check_count
 from gnomon_server.decode.otlp.columns import as_text, binary, enums, id_column, ids, nanoseconds, texts
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.records import (
@@ -18,8 +17,8 @@ from gnomon_server.decode.otlp.records import (
     batch_of,
     check_times,
     kept,
+    raw_records,
     resources_used,
-    scopes_of,
     undecodable_is_invalid,
 )
 from gnomon_server.decode.otlp.scan import Pieces, Scanned, scan
@@ -40,13 +39,8 @@ def decode_logs(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -
 
 def _decode(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -> Batch:
     rejections = Rejections()
-    origins = Origins()
-    raws: list[bytes] = []
     request = wire.parse("LogsRequest", body)
-    for resource, scope, scoped in scopes_of(request, "resource_logs", "scope_logs", context):
-        check_count(len(raws) + len(scoped.log_records), MAX_RECORDS, "log records")
-        origins.add(resource, scope, len(scoped.log_records))
-        raws.extend(scoped.log_records)
+    raws, origins = raw_records(request, "resource_logs", "scope_logs", "log_records", context)
     if not raws:
         return batch_of(tenant, 0, {}, rejections)
     records = scan("LogRecord", raws)

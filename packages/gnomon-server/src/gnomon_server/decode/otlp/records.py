@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gnomon_server.decode.otlp.bounds import MAX_RECORDS, check_count
 from gnomon_server.decode.otlp.context import MAX_NS, NS_PER_DAY, DecodeContext
 from gnomon_server.decode.otlp.resources import Resource, resource_rows
 from gnomon_server.decode.otlp.wire import DecodeError
@@ -68,6 +69,20 @@ def scopes_of(request: Any, groups: str, scoped: str, context: DecodeContext) ->
         for message in getattr(group, scoped):
             schema_url = message.schema_url or group.schema_url
             yield resource, context.known.scope(message.scope.SerializeToString(), schema_url), message
+
+
+def raw_records(
+    request: Any, groups: str, scoped: str, records: str, context: DecodeContext
+) -> tuple[list[bytes], Origins]:
+    """The bytes of every span or log record in a request, and where each comes from; `TooLarge` past their bound."""
+    raws: list[bytes] = []
+    origins = Origins()
+    for resource, scope, message in scopes_of(request, groups, scoped, context):
+        found = getattr(message, records)
+        check_count(len(raws) + len(found), MAX_RECORDS, records.replace("_", " "))
+        origins.add(resource, scope, len(found))
+        raws.extend(found)
+    return raws, origins
 
 
 def check_times(ns: np.ndarray, what: str, context: DecodeContext, rejections: Rejections) -> np.ndarray:

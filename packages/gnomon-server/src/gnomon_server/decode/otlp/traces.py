@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
-from gnomon_server.decode.otlp.bounds import MAX_PARTS, MAX_RECORDS, check_count
+from gnomon_server.decode.otlp.bounds import MAX_PARTS, check_count
 from gnomon_server.decode.otlp.columns import enums, id_column, ids, nanoseconds, offsets, texts
 from gnomon_server.decode.otlp.context import MAX_NS, DecodeContext
 from gnomon_server.decode.otlp.records import (
@@ -19,9 +19,9 @@ from gnomon_server.decode.otlp.records import (
     batch_of,
     check_times,
     kept,
+    raw_records,
     refuse,
     resources_used,
-    scopes_of,
     undecodable_is_invalid,
 )
 from gnomon_server.decode.otlp.scan import Pieces, Scanned, scan
@@ -41,13 +41,8 @@ def decode_traces(body: bytes, tenant: str, context: DecodeContext) -> Batch:
 
 def _decode(body: bytes, tenant: str, context: DecodeContext) -> Batch:
     rejections = Rejections()
-    origins = Origins()
-    raws: list[bytes] = []
     request = wire.parse("TracesRequest", body)
-    for resource, scope, scoped in scopes_of(request, "resource_spans", "scope_spans", context):
-        check_count(len(raws) + len(scoped.spans), MAX_RECORDS, "spans")
-        origins.add(resource, scope, len(scoped.spans))
-        raws.extend(scoped.spans)
+    raws, origins = raw_records(request, "resource_spans", "scope_spans", "spans", context)
     if not raws:
         return batch_of(tenant, 0, {}, rejections)
     spans = scan("Span", raws)
