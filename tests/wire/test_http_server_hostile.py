@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -262,12 +263,30 @@ async def test_an_offered_upgrade_does_not_cost_the_body() -> None:
             assert b"\r\n\r\nhello" in answer
 
 
-async def test_an_early_refusal_reaches_a_sender_that_is_still_sending() -> None:
+@pytest.mark.parametrize("more", [b"", b"connection: close\r\n"])
+async def test_an_early_refusal_reaches_a_sender_that_is_still_sending(more: bytes) -> None:
     """413 comes before the body was read, alone, and the rest is dropped rather than reset."""
     async with serving(QUICK) as server:
-        answer = await say(server, HEAD + b"content-length: 5000000\r\n\r\n", bytes(300_000))
+        head = HEAD + more + b"content-length: 5000000\r\n\r\n"
+        answer = await say(server, head, bytes(300_000), bytes(300_000), bytes(300_000))
         assert answer.count(b"HTTP/1.1") == 1
         assert answer.startswith(b"HTTP/1.1 413 ")
+        await until(lambda: server.open_connections == 0)
+
+
+async def test_a_sender_that_reads_only_after_its_whole_body_gets_an_early_refusal() -> None:
+    """With `Connection: close`, over plain sockets, as http.client sends: no reset takes the answer away."""
+
+    def post(address: tuple[str, int]) -> bytes:
+        with socket.create_connection(address) as sender:
+            sender.sendall(HEAD + b"connection: close\r\ncontent-length: 5000000\r\n\r\n")
+            for _ in range(50):
+                sender.sendall(bytes(100_000))
+            return sender.recv(100)
+
+    async with serving(PATIENT) as server:
+        for _ in range(5):
+            assert (await asyncio.to_thread(post, server.address)).startswith(b"HTTP/1.1 413 ")
 
 
 async def test_a_client_that_does_not_read_its_answer_is_cut() -> None:

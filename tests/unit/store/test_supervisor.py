@@ -17,6 +17,7 @@ import pytest
 from rows import insert_of, log
 
 from gnomon_server.errors import GnomonError, Unavailable
+from gnomon_server.store import supervisor as supervisor_module
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.supervisor import EngineSettings, Supervisor
 
@@ -193,6 +194,23 @@ async def test_a_stop_during_a_restart_leaves_nothing_running(folder: Path) -> N
     assert told.names == ["engine_started", "engine_died"]
     with pytest.raises(Unavailable):
         await supervisor.wait_available(0)
+
+
+async def test_an_engine_that_hangs_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in its tracks it gives no sign of life; it is killed, and the next one answers."""
+    monkeypatch.setattr(supervisor_module, "_PULSE_S", 0.2)
+    told = Told()
+    supervisor = Supervisor(EngineSettings(folder, missed_pulses=2), told)
+    await supervisor.start()
+    await asyncio.sleep(1)
+    assert told.names == ["engine_started"], "a healthy engine has a pulse"
+    first = supervisor.pid
+    os.kill(first, signal.SIGSTOP)
+    await until(lambda: supervisor.restarts == 1)
+    assert told.names == ["engine_started", "engine_hung", "engine_died", "engine_started"]
+    assert not is_alive(first)
+    assert supervisor.pid not in (0, first)
+    await supervisor.stop()
 
 
 async def test_a_restart_that_fails_is_tried_again(folder: Path) -> None:

@@ -80,6 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if path.path in ("/ping", "/replicas_status"):
                 self._incoming.drain()
+                self.service.database.pulse()  # a library that hangs does not answer
                 self._reply(HTTPStatus.OK, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
             elif path.path != "/":
                 self._incoming.drain()

@@ -9,7 +9,7 @@ import faulthandler
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,8 @@ class Database:
         self._anchor = self._connect(self._address)
         self._control = Connection(self._connect(self._address))
         self._control_lock = threading.Lock()
+        self._pulse = Connection(self._connect(self._address))
+        self._pulse_lock = threading.Lock()
         version, self.timezone = self._control.execute("SELECT version(), timezone()")[0].decode().split()
         self.version = version
 
@@ -115,8 +117,14 @@ class Database:
         with self._control_lock:
             self._control.execute(f"KILL QUERY WHERE Settings['{ID_SETTING}'] {condition} ASYNC")
 
+    def pulse(self) -> None:
+        """Return once the library has run a statement, or has refused it (for want of memory, say): it is alive."""
+        with self._pulse_lock, suppress(EngineError):
+            self._pulse.execute("SELECT 1")
+
     def close(self) -> None:
         """Close the last connections, which closes the data directory. No statement may be running."""
-        with self._control_lock:
+        with self._control_lock, self._pulse_lock:
             self._control._raw.close()  # noqa: SLF001 - the owner closes
+            self._pulse._raw.close()  # noqa: SLF001
             self._anchor.close()

@@ -18,6 +18,7 @@ INFO, WARN, ERROR = 9, 13, 17  # severity numbers of the OpenTelemetry logs data
 # name -> (severity, what it means)
 EVENTS: dict[str, tuple[int, str]] = {
     "engine_started": (INFO, "the embedded engine answers"),
+    "engine_hung": (ERROR, "the embedded engine gave no sign of life for half a minute and was killed"),
     "engine_died": (ERROR, "the embedded engine ended; it is started again, senders wait"),
     "engine_not_restarted": (ERROR, "starting the engine again failed; tried again with growing pauses"),
     "spool_started": (WARN, "the store is away; what arrives is kept in the spool"),

@@ -19,6 +19,8 @@ from gnomon_server.errors import GnomonError, Unavailable
 _START_S = 120.0  # a thousand parts take seconds to load, a slow disk more
 _STOP_S = 30.0  # the engine gives running statements 10 s, then kills them
 _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+_ABORT_S = 2.0  # to write its stacks; more than that is a core dump
+_PULSE_S = 5.0  # how often the engine is asked for a sign of life, and how long it may take
 _STEADY_S = 60.0  # after so long the next crash starts the back-off anew
 _LONGEST_SOCKET_PATH = 100  # the system allows 107 bytes on Linux, 103 on macOS
 
@@ -31,16 +33,20 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """The embedded engine. `memory_bytes` 0: half of the machine's. `extra` are further arguments of the engine."""
+    """The embedded engine. `memory_bytes` 0: half of the machine's. `extra` are further arguments of the engine.
+
+    An engine that misses `missed_pulses` signs of life in a row, one in five seconds, hangs: it is killed and replaced.
+    """
 
     data: Path
     memory_bytes: int = 0
     extra: tuple[str, ...] = ()
     start_s: float = _START_S
+    missed_pulses: int = 6
 
 
 class Supervisor:
-    """One engine. `on_event(name, detail)` hears `engine_started`, `engine_died`, `engine_not_restarted`."""
+    """One engine. `on_event(name, detail)` hears the events `engine_*` of selfmon.events."""
 
     def __init__(self, settings: EngineSettings, on_event: Callable[[str, str], Any]) -> None:
         self._settings = settings
@@ -140,7 +146,7 @@ class Supervisor:
         attempt, since = 0, time.monotonic()
         while True:
             assert self._process is not None  # noqa: S101  (started before)
-            code = await self._process.wait()
+            code = await self._ended(self._process)
             self._available.clear()
             self._on_event("engine_died", _ending(code))
             if time.monotonic() - since > _STEADY_S:
@@ -154,6 +160,32 @@ class Supervisor:
                     self._on_event("engine_not_restarted", str(error))
             self.restarts += 1
             since = time.monotonic()
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        """Wait for the process's end, and bring it about when the engine hangs; returns its exit code."""
+        ended = asyncio.create_task(process.wait())
+        missed = 0
+        try:
+            while not (await asyncio.wait({ended}, timeout=_PULSE_S))[0]:
+                missed = 0 if await self._has_pulse() else missed + 1
+                if missed >= self._settings.missed_pulses and not ended.done():
+                    self._available.clear()
+                    self._on_event("engine_hung", f"no sign of life {missed} times, pid {process.pid}; killing it")
+                    await _abort(process)
+            return ended.result()
+        finally:
+            ended.cancel()
+
+    async def _has_pulse(self) -> bool:
+        """Whether the engine answers, which it does after it has run a statement."""
+        try:
+            async with asyncio.timeout(_PULSE_S):
+                reader, writer = await asyncio.open_unix_connection(self.socket)
+                with contextlib.closing(writer):
+                    writer.write(b"GET /ping HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n")
+                    return b" 200 " in await reader.readline()
+        except (OSError, TimeoutError):
+            return False
 
 
 def _ending(code: int) -> str:
@@ -171,6 +203,15 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         _kill(process)
         await process.wait()
+
+
+async def _abort(process: asyncio.subprocess.Process) -> None:
+    """Have the engine write where its threads stand into engine.log, then kill it."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGABRT)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(process.wait()), _ABORT_S)
+    _kill(process)
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

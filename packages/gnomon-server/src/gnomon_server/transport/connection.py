@@ -72,6 +72,7 @@ class Connection(HttpToolsProtocol):
         self._phase_bytes = 0  # received in this phase, as they came
         self._body_bytes = 0
         self._half_closed = False
+        self._last_answer = False
 
     # -- the life of a connection
 
@@ -203,6 +204,10 @@ class Connection(HttpToolsProtocol):
         elif self._phase is Phase.BODY:
             # Answered early (413, 401). The rest is read and dropped for a while: closing now would reset the
             # connection, and the sender would see that in place of its answer.
+            if self._last_answer:
+                self._enter(Phase.OVER)
+                if self.transport.can_write_eof():
+                    self.transport.write_eof()
             self._stop(self._clock)
             self._clock = self.loop.call_later(self._limits.body_grace_s, self.cut)
         elif self._phase is Phase.ANSWER and not self.pipeline:
@@ -304,9 +309,14 @@ class Connection(HttpToolsProtocol):
         """Whether the client has closed its sending side."""
         return self._half_closed
 
+    def before_the_end_of_an_answer(self) -> None:
+        """Keep uvicorn from closing while the request is still being sent; `on_response_complete` closes later."""
+        if self._phase is Phase.BODY and not self.cycle.keep_alive:
+            self._last_answer = self.cycle.keep_alive = True
+
 
 class _Leaving:
-    """Tell the application that the client has left (probably), although it can still be answered."""
+    """Tell the application that the client has left (probably), and the connection that the answer ends."""
 
     def __init__(self, connection: Connection, app: ASGIApp) -> None:
         self._connection = connection
@@ -323,8 +333,13 @@ class _Leaving:
             body_ended = body_ended or not message.get("more_body", False)
             return message
 
+        async def send_then_linger(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                self._connection.before_the_end_of_an_answer()
+            await send(message)
+
         try:
-            await self._app(scope, receive_or_left, send)
+            await self._app(scope, receive_or_left, send_then_linger)
         except asyncio.CancelledError:
             if not self._connection.transport.is_closing():
                 raise
