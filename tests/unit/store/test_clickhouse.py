@@ -75,6 +75,24 @@ async def test_settings_end_with_their_statement(store: DurableStore) -> None:
     assert found["v"][0].as_py() not in values
 
 
+async def test_text_search_is_right_where_some_parts_are_not_indexed_yet(store: DurableStore) -> None:
+    """An insert leaves the text indexes to the first merge; a search finds the same in both kinds of part."""
+    merged = [log("2026-11-20", f"Merged Line {number}", s=[("key", "value")]) for number in range(100)]
+    await store.insert([insert_of("logs", merged[:50])])
+    await store.insert([insert_of("logs", merged[50:])])
+    await store.command("OPTIMIZE TABLE logs FINAL")
+    await store.insert([insert_of("logs", [log("2026-11-20", "Fresh line", s=[("key", "value")])])])
+    indexed, _ = await store.query(
+        "SELECT secondary_indices_compressed_bytes AS bytes FROM system.parts "
+        "WHERE active AND table = 'logs' ORDER BY rows"
+    )
+    fresh_bytes, merged_bytes = indexed["bytes"].to_pylist()
+    assert merged_bytes > 2 * fresh_bytes > 0
+    for condition in ("has(items, 'key=value')", "hasAllTokens(body, ['line'])"):
+        found, _ = await store.query(f"SELECT count() AS n FROM logs WHERE {condition}")
+        assert found["n"].to_pylist() == [101], condition
+
+
 async def test_a_large_answer_is_whole_and_counted(store: DurableStore) -> None:
     """Millions of bytes, and what they cost."""
     found, stats = await store.query("SELECT number, toString(number) AS text FROM numbers(400000)")
