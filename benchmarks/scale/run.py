@@ -33,8 +33,9 @@ from gnomon_server.store.clickhouse import INSERT_SETTINGS
 _HOURS = 7 * 24
 _SERIES = 100_000
 _ATTRIBUTES = """
-    map('http.request.method', ['GET', 'POST', 'PUT'][g % 3 + 1], 
-        'http.route', concat('/api/v1/items/', toString(g % 20)), 'user.id', lower(hex(sipHash64(g, 1))), 'request.id', lower(hex(sipHash64(g, 2))),
+    map('http.request.method', ['GET', 'POST', 'PUT'][g % 3 + 1],
+        'http.route', concat('/api/v1/items/', toString(g % 20)),
+        'user.id', lower(hex(sipHash64(g, 1))), 'request.id', lower(hex(sipHash64(g, 2))),
         'session.id', lower(hex(sipHash64(g, 3))), 'server.address', concat('10.0.0.', toString(g % 32))) AS s,
     map('http.response.status_code', if(g % 50 = 0, 500, 200), 'server.port', 8080) AS i,
     map('load', (g % 8) / 8) AS f, map('cache.hit', g % 2 = 0) AS b"""

@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--socket", type=Path, help="Unix socket to serve on (mode 0600)")
     parser.add_argument("--tcp", metavar="HOST:PORT", help="loopback address to serve on; port 0 takes a free one")
     parser.add_argument("--config-file", type=Path, help="configuration of the library instead of the one written here")
-    parser.add_argument("--memory", type=int, metavar="BYTES", help="memory ceiling; default: half of the machine's")
+    parser.add_argument("--memory", type=int, metavar="BYTES", help="memory ceiling; default: half of what there is")
     parser.add_argument("--concurrency", type=int, default=defaults.concurrent_queries, help="statements at once")
     parser.add_argument("--queue", type=int, default=defaults.queued_queries, help="statements that may wait")
     parser.add_argument("--max-body", type=int, metavar="BYTES", default=defaults.body_bytes, help="largest body")

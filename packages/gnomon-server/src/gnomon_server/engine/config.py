@@ -1,6 +1,7 @@
 """What the engine is told at start, the folders it owns, and the configuration file it writes for the library."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -115,8 +116,25 @@ class Layout:
 
 
 def default_memory_bytes() -> int:
-    """Half of the machine's memory: the library counts what it tracks, and resident memory reaches twice that."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Half of the memory we may have: the library counts what it tracks, and resident memory reaches twice that."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(machine, cgroup_limit_bytes() or machine) // 2
+
+
+def cgroup_limit_bytes(own: Path = Path("/proc/self/cgroup"), tree: Path = Path("/sys/fs/cgroup")) -> int:
+    """The tightest memory limit of our control group and those above it; 0 for none (cgroups(7), version 2)."""
+    try:
+        group = next(line[3:] for line in own.read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return 0
+    folder = tree / group.lstrip("/")
+    limits = []
+    for place in (folder, *folder.parents):
+        if not place.is_relative_to(tree):
+            break
+        with suppress(OSError, ValueError):  # the root has no such file, and "max" is no number
+            limits.append(int((place / "memory.max").read_text()))
+    return min(limits, default=0)
 
 
 def write_config(layout: Layout, memory_bytes: int) -> Path:
