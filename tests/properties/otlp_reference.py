@@ -43,6 +43,7 @@ class Rows:
 
     def __init__(self) -> None:
         self.tables = {}
+        self.descriptions = []
         self.refused = Counter()
         self.altered = Counter()
         self.records = 0
@@ -360,8 +361,9 @@ def target(resource: Any) -> dict[str, str]:
 
 
 def describe(rows: Any, day: Any, **row: Any) -> None:
-    """A row of `series` for this day, once."""
+    """A row of `series` for this day, once. Metrics of one name and two types share it: either may describe it."""
     known = rows.tables.setdefault("series", [])
+    rows.descriptions.append({"day": day, **row})
     if not any((other["day"], other["id"]) == (day, row["id"]) for other in known):
         rows.add("series", day=day, **row)
 
@@ -476,21 +478,26 @@ def _exponential(rows: Any, metric: Any, point: Any) -> bool:
         filled = [(side.offset + place + 1, count) for place, count in enumerate(side.bucket_counts) if count]
         sides[f"{name}_idx"] = [index for index, _ in filled]
         sides[f"{name}_cnt"] = [float(count) for _, count in filled]
+    values = {
+        "schema": point.scale,
+        "count": float(point.count),
+        "sum": STALE if point.flags & 1 else point.sum,
+        "zero_threshold": point.zero_threshold,
+        "zero_count": float(point.zero_count),
+        **sides,
+    }
+    nothing = {name: [] if isinstance(value, list) else type(value)(0) for name, value in values.items()}
     rows.add(
-        "native_histograms",
+        "delta_histograms" if metric.delta else "native_histograms",
         id=identity,
         ts=point.time_unix_nano // 10**6,
         start=min(point.start_time_unix_nano, MAX_NS) // 10**6,
-        schema=point.scale,
-        hint=3 if metric.delta else 0,
+        hint=0,
         is_float=False,
-        count=float(point.count),
-        sum=STALE if point.flags & 1 else point.sum,
         min=point.min if point.HasField("min") else math.nan,
         max=point.max if point.HasField("max") else math.nan,
-        zero_threshold=point.zero_threshold,
-        zero_count=float(point.zero_count),
-        **sides,
+        **values,
+        **{f"sent_{name}": value for name, value in (values if metric.delta else nothing).items()},
         bounds=[],
     )
     metric.exemplars(point, lambda _: identity)

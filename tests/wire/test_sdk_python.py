@@ -321,6 +321,35 @@ def test_delta_adds_up(gnomon: Any, sender: Sender) -> None:
     assert last_values(gnomon, sender, "wire_wait_seconds_sum") == {RED: 12}
 
 
+def test_delta_exponential_histograms_add_up(gnomon: Any, sender: Sender) -> None:
+    """The totals are those a cumulative sender of the same values reports; each change is there as it was sent."""
+    view = View(instrument_name="wire.*", aggregation=ExponentialBucketHistogramAggregation())
+    delta = sender.meters(view, preferred_temporality=DELTA).get_meter(SCOPE).create_histogram("wire.delta")
+    cumulative = sender.meters(view).get_meter(SCOPE).create_histogram("wire.cumulative")
+    # The SDK halves the resolution whenever the values of a report do not fit into 160 buckets.
+    reports: list[list[float]] = [[1.0, 1.1, 1.2], [0.001, 0.0, 5e6, 7.0], [1.0, 2.5, 2.5]]
+    for values in reports:
+        for value in values:
+            for histogram in (delta, cumulative):
+                histogram.record(value, {"colour": "blue"})
+        assert all(provider.force_flush() for provider in sender.closing)
+
+    query = "SELECT * FROM histograms WHERE service = {service:String} AND metric = {metric:String} ORDER BY time"
+    totals, expected = (
+        gnomon.sql(query, service=sender.service, metric=metric) for metric in ("wire_delta", "wire_cumulative")
+    )
+    adds_up = ("count", "zero_count", "scale", "positive_index", "positive_count", "negative_index", "negative_count")
+    assert [[row[name] for name in adds_up] for row in totals] == [[row[name] for name in adds_up] for row in expected]
+    assert [row["sum"] for row in totals] == pytest.approx([row["sum"] for row in expected])
+    assert [row["temporality"] for row in totals] == ["delta"] * 3
+    sent = [[row["sent_count"], row["sent_sum"], row["sent_zero_count"], row["min"], row["max"]] for row in totals]
+    assert sent == [[len(v), pytest.approx(sum(v)), v.count(0.0), min(v), max(v)] for v in reports]
+    for row in totals:
+        assert sum(row["sent_positive_count"]) + row["sent_zero_count"] == row["sent_count"]
+    assert totals[2]["sent_scale"] > totals[2]["scale"] == totals[1]["sent_scale"]
+    assert {row["sent_count"] for row in expected} == {None}
+
+
 def test_exemplars_lead_to_their_trace(gnomon: Any, sender: Sender) -> None:
     """A measurement made inside a span carries an exemplar with the span's ids."""
     tracers, meters = sender.tracers(), sender.meters()

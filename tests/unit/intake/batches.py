@@ -10,12 +10,14 @@ from rows import empty
 from gnomon_server.model.batch import Batch, Rejections
 from gnomon_server.model.tables import TABLES
 
+_TOTALS = {"delta_samples": "samples", "delta_histograms": "native_histograms"}
+
 
 def batch(tenant: str = "acme", **tables: list[Mapping[str, Any]]) -> Batch:
     """`batch(spans=[...], delta_samples=[...])`: rows of which only the telling columns are given."""
     filled = {}
     for name, rows in tables.items():
-        schema = TABLES["samples" if name == "delta_samples" else name]
+        schema = TABLES[_TOTALS.get(name, name)]
         whole = [{column.name: empty(column.type) for column in schema} | dict(row) for row in rows]
         arrays = [pa.array([row[column.name] for row in whole], column.type) for column in schema]
         filled[name] = pa.RecordBatch.from_arrays(arrays, schema=schema)

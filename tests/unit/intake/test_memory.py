@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gnomon_server.intake import index
 from gnomon_server.intake.index import Index, mixed
-from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows, span_keys
+from gnomon_server.intake.memory import LastHistograms, LastPoints, RecentSpans, SeenRows, span_keys
+from gnomon_server.intake.native_histograms import CELL, ROW, Histograms
 
 KEYS = st.lists(st.one_of(st.integers(0, 30), st.integers(0, 2**64 - 1)), max_size=40)
 
@@ -122,3 +123,42 @@ def test_spans_have_keys_of_their_own(ids: list[tuple[int, int, int, int]]) -> N
     spans = np.array([[number] for _, _, number, _ in ids], np.uint64).reshape(-1, 1)
     tenants = np.array([tenant for *_, tenant in ids], np.uint32)
     assert len(np.unique(span_keys(halves.view(np.uint8), spans.view(np.uint8), tenants))) == len(ids)
+
+
+def totals(*widths: int) -> Histograms:
+    """Histograms told apart by their counts, of so many buckets."""
+    rows = np.array([(0, 0.0, float(width), 0.5, width) for width in widths], ROW)
+    cells = np.array([(place, float(width)) for width in widths for place in range(width)], CELL)
+    return Histograms(rows, cells)
+
+
+def test_totals_are_found_again_among_others_that_grow() -> None:
+    """Each replaced many times by a wider one, some forgotten: what is read is what was written last."""
+    memory, known = LastHistograms(), {}
+    dice = np.random.default_rng(1)
+    for round_ in range(1, 200):
+        keys = dice.choice(50, 10, replace=False).astype(np.uint64)
+        widths = dice.integers(0, 9, 10)
+        memory.put(keys, np.full(10, round_), totals(*widths.tolist()))
+        known |= dict(zip(keys.tolist(), widths.tolist(), strict=True))
+        if round_ % 7 == 0:
+            memory.forget(keys[:2])
+            for key in keys[:2].tolist():
+                del known[key]
+    there, _ = memory.times(np.arange(60, dtype=np.uint64))
+    assert np.flatnonzero(there).tolist() == sorted(known)
+    found, expected = memory.get(np.array(sorted(known), np.uint64)), totals(*(known[key] for key in sorted(known)))
+    assert (found.rows == expected.rows).all()
+    assert (found.cells == expected.cells).all()
+    nothing = memory.get(np.array([55, 3, 56], np.uint64))
+    assert nothing.rows["width"].tolist() == [0, known.get(3, 0), 0]
+
+
+def test_totals_are_forgotten_when_they_are_too_many() -> None:
+    """Between groups; until then all are there."""
+    memory = LastHistograms(max_bytes=10_000)
+    keys = np.arange(100, dtype=np.uint64)
+    memory.put(keys, np.ones(100, np.int64), totals(*[10] * 100))
+    assert memory.times(keys)[0].all()
+    memory.keep_bound()
+    assert not memory.times(keys)[0].any()

@@ -1,6 +1,7 @@
 """The stages against the real engine: what is stored already is not stored again, and changes become totals."""
 
 import math
+import struct
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from rows import sample, span
 
 from gnomon_server.errors import Unavailable
 from gnomon_server.intake.writer import Intake, IntakeLimits
+from gnomon_server.model.series import STALE_BITS
+from gnomon_server.model.tables import HISTOGRAM_VALUES
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.retention import RetentionSettings
 from gnomon_server.store.tenants import TenantNumbers
@@ -38,6 +41,12 @@ class Running:
     async def values(self, identity: int = 1) -> list[float]:
         found, _ = await self.store.query("SELECT v FROM samples WHERE id = {id:UInt64} ORDER BY ts", {"id": identity})
         return found["v"].to_pylist() if found.num_rows else []
+
+    async def histograms(self, identity: int = 1) -> list[dict[str, Any]]:
+        found, _ = await self.store.query(
+            "SELECT * FROM native_histograms WHERE id = {id:UInt64} ORDER BY ts, tenant", {"id": identity}
+        )
+        return found.to_pylist()
 
     async def count(self, table: str) -> int:
         found, _ = await self.store.query(f"SELECT count() AS n FROM {table}")
@@ -181,3 +190,102 @@ async def test_samples_that_were_refused_are_stored_when_they_come_again(running
         await running.send(samples=[at_second(2)])
     await running.send(samples=[at_second(1), at_second(2)])
     assert await running.count("samples") == 2
+
+
+def change(second: int, identity: int = 1, **columns: Any) -> dict[str, Any]:
+    """A change of an exponential histogram some seconds into the day: one observation up to 2, or as told."""
+    told = {"schema": 0, "count": 1.0, "sum": 1.5, "p_idx": [1], "p_cnt": [1.0], **columns}
+    values = {name: told.get(name, [] if name[1] == "_" else 0) for name, _ in HISTOGRAM_VALUES}
+    row = {"id": identity, "ts": at_second(second)["ts"], "start": at_second(second - 1)["ts"], "min": 1.5, "max": 1.5}
+    return row | values | {f"sent_{name}": value for name, value in values.items()}
+
+
+STALE = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
+
+
+async def test_changes_of_histograms_become_totals(running: Running) -> None:
+    """Across batches, a restart of ours and a coarser sender; what was sent stays beside the total, and its start."""
+    finer = {"schema": 2, "count": 3.0, "sum": 9.0, "zero_count": 1.0, "p_idx": [5, 9], "p_cnt": [1.0, 1.0]}
+    await running.send(delta_histograms=[change(1, **finer), change(2, **finer), change(1, identity=2)])
+    await running.send(delta_histograms=[change(3, **finer)])
+    await running.again()
+    await running.send(delta_histograms=[change(4, n_idx=[0], n_cnt=[1.0], count=2.0), change(2, identity=2)])
+    rows = await running.histograms()
+    assert [(row["count"], row["sum"], row["zero_count"], row["schema"], row["hint"]) for row in rows] == [
+        (3.0, 9.0, 1.0, 2, 0),
+        (6.0, 18.0, 2.0, 2, 0),
+        (9.0, 27.0, 3.0, 2, 0),
+        (11.0, 28.5, 3.0, 0, 0),
+    ]
+    assert [(row["p_idx"], row["p_cnt"]) for row in rows[2:]] == [([5, 9], [3.0, 3.0]), ([1, 2, 3], [1.0, 3.0, 3.0])]
+    assert (rows[3]["n_idx"], rows[3]["n_cnt"]) == ([0], [1.0])
+    assert [(row["sent_schema"], row["sent_count"], row["sent_p_idx"]) for row in rows] == [
+        *[(2, 3.0, [5, 9])] * 3,
+        (0, 2.0, [1]),
+    ]
+    assert [(row["ts"] - row["start"]).total_seconds() for row in rows] == [1.0] * 4
+    assert [row["max"] for row in rows] == [1.5] * 4
+    assert [row["count"] for row in await running.histograms(2)] == [1.0, 2.0]
+
+
+async def test_changes_of_histograms_out_of_order_or_repeated_are_dropped_and_counted(running: Running) -> None:
+    """As of samples, after a restart too; other tenants and totals of the same name are not touched."""
+    await running.send(delta_histograms=[change(3), change(2), change(3)])
+    await running.send(delta_histograms=[change(1), change(3), change(4)])
+    await running.send("other", delta_histograms=[change(3)])
+    await running.again()
+    await running.send(delta_histograms=[change(4), change(5)], native_histograms=[change(9, identity=3, count=7.0)])
+    assert [row["count"] for row in await running.histograms()] == [1.0, 2.0, 1.0, 3.0, 4.0]
+    assert [row["count"] for row in await running.histograms(3)] == [7.0]
+    assert running.meter.dropped("delta_out_of_order") == 4
+
+
+async def test_histograms_without_a_recorded_value_change_no_total(running: Running) -> None:
+    """They are stored as sent; the total goes on after them, remembered or read back. So do rows that are no totals."""
+    gap = {"count": 0.0, "sum": STALE, "p_idx": [], "p_cnt": []}
+    await running.send(delta_histograms=[change(1, **gap), change(2), change(3, **gap)])
+    await running.send(delta_histograms=[change(4)])
+    await running.send(native_histograms=[change(6, count=100.0) | {"hint": 3}])
+    await running.send(delta_histograms=[change(5, **gap)])
+    await running.again()
+    await running.send(delta_histograms=[change(7)])
+    rows = await running.histograms()
+    assert [row["count"] for row in rows] == [0.0, 1.0, 0.0, 2.0, 0.0, 100.0, 3.0]
+    assert [struct.pack("<d", row["sum"]) == struct.pack("<Q", STALE_BITS) for row in rows] == [
+        True, False, True, False, True, False, False,
+    ]  # fmt: skip
+
+
+async def test_a_series_of_histograms_that_was_silent_for_two_days_starts_anew(running: Running) -> None:
+    """As a process would that has restarted."""
+    for second, count in ((1, 1.0), (2 * 86_400, 2.0), (4 * 86_400 + 1, 1.0)):
+        await running.send(delta_histograms=[change(second)])
+        await running.again()
+        assert [row["count"] for row in await running.histograms()][-1] == count
+
+
+async def test_changes_of_histograms_that_were_refused_count_when_they_come_again(running: Running) -> None:
+    """The commit fails, or the check of another table does: nothing of the refused batch is in the total."""
+    failing = running.store
+    failing.__class__ = Failing
+    await running.send(delta_histograms=[change(1)], spans=[span(DAY, 1)])
+    failing.failures = 1
+    with pytest.raises(Unavailable):
+        await running.send(delta_histograms=[change(2)])
+    failing.deaf = 2
+    with pytest.raises(Unavailable):
+        await running.send(delta_histograms=[change(2)], spans=[span(DAY, 1)])
+    with pytest.raises(Unavailable):
+        await running.send(delta_histograms=[change(2)], spans=[span(DAY, 1)])
+    await running.send(delta_histograms=[change(2)], spans=[span(DAY, 1)])
+    assert [row["count"] for row in await running.histograms()] == [1.0, 2.0]
+    assert running.meter.dropped("delta_out_of_order") == 0
+
+
+async def test_totals_of_one_series_do_not_blur_those_of_another(running: Running) -> None:
+    """A change of one beside one of 1e18 and an infinite one, in the same batch."""
+    sizes = (1e18, 1.0, math.inf, 2.0)
+    for second in (1, 2):
+        rows = [at_second(second, sent=size, identity=number) for number, size in enumerate(sizes)]
+        await running.send(delta_samples=rows)
+    assert [await running.values(number) for number in range(4)] == [[size, 2 * size] for size in sizes]

@@ -12,8 +12,8 @@ from gnomon_server.model.tables import TABLES
 from gnomon_server.store.interface import Insert
 from gnomon_server.store.partitions import SIGNAL_OF
 
-# Deltas become samples on the way (intake/stages.py).
-_SIGNAL_OF = {**SIGNAL_OF, "delta_samples": SIGNAL_OF["samples"]}
+# Deltas become totals on the way (intake/deltas.py).
+_SIGNAL_OF = {**SIGNAL_OF, "delta_samples": SIGNAL_OF["samples"], "delta_histograms": SIGNAL_OF["native_histograms"]}
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ the store merges away. So every memory may be emptied when it reaches its bound.
 import numpy as np
 
 from gnomon_server.intake.index import Index, mixed
+from gnomon_server.intake.native_histograms import CELL, NOTHING, ROW, Histograms, stretches
 
 _NEVER = np.iinfo(np.int64).min
 _LANES = 8
@@ -78,6 +79,79 @@ class LastPoints:
     def keep_bound(self) -> None:
         """Empty it when it is full. Between groups only: within one, what was known must stay known."""
         if len(self._index) > self._max_series:
+            self._clear()
+
+    def forget(self, keys: np.ndarray) -> None:
+        """After a failed commit: these series are looked up in the store again."""
+        slots = self._index.find(keys)
+        self._at[slots[slots >= 0]] = _NEVER
+
+
+class LastHistograms:
+    """Time and running total of each series of native histograms whose sender reports changes.
+
+    A total of 40 buckets takes some 1.4 KB at most, half of it room for what follows.
+    """
+
+    def __init__(self, max_bytes: int = 256 << 20) -> None:
+        self._max_bytes = max_bytes
+        self._clear()
+
+    def _clear(self) -> None:
+        self._index = Index()
+        self._at = np.empty(0, np.int64)
+        self._rows = np.empty(0, ROW)
+        self._begins = np.empty(0, np.int64)
+        self._cells = np.empty(0, CELL)
+        self._used = 0
+
+    def times(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """bool[n] known, int64[n] time (ms) of the newest point."""
+        slots = self._index.find(keys)
+        at = np.full(len(keys), _NEVER)
+        at[slots >= 0] = self._at[slots[slots >= 0]]
+        return at != _NEVER, at
+
+    def get(self, keys: np.ndarray) -> Histograms:
+        """The totals; of those not known, nothing."""
+        known, _ = self.times(keys)
+        slots = self._index.find(keys[known])
+        rows, begins = np.full(len(keys), NOTHING), np.zeros(len(keys), np.int64)
+        rows[known], begins[known] = self._rows[slots], self._begins[slots]
+        return Histograms(rows, self._cells[stretches(begins, rows["width"])])
+
+    def put(self, keys: np.ndarray, at: np.ndarray, totals: Histograms) -> None:
+        """Remember these instead of what was known; keys are distinct."""
+        self._index.add(keys[self._index.find(keys) < 0])
+        grown = len(self._index) - len(self._at)
+        if grown:
+            self._at = np.concatenate([self._at, np.full(grown, _NEVER)])
+            self._rows = np.concatenate([self._rows, np.full(grown, NOTHING)])
+            self._begins = np.concatenate([self._begins, np.zeros(grown, np.int64)])
+        slots = self._index.find(keys)
+        self._at[slots] = _NEVER
+        self._make_room(len(totals.cells))
+        end = self._used + len(totals.cells)
+        self._cells[self._used : end] = totals.cells
+        widths = totals.rows["width"]
+        self._at[slots], self._rows[slots] = at, totals.rows
+        self._begins[slots] = self._used + np.cumsum(widths) - widths
+        self._used = end
+
+    def _make_room(self, cells: int) -> None:
+        """Totals are written behind the others; when the end is reached, what is still in use moves together."""
+        if self._used + cells <= len(self._cells):
+            return
+        widths = np.where(self._at == _NEVER, 0, self._rows["width"])
+        kept = self._cells[stretches(self._begins, widths)]
+        self._begins = np.cumsum(widths) - widths
+        self._used = len(kept)
+        self._cells = np.empty(2 * (len(kept) + cells), CELL)
+        self._cells[: len(kept)] = kept
+
+    def keep_bound(self) -> None:
+        """Empty it when it is full. Between groups only: within one, what was known must stay known."""
+        if self._cells.nbytes + len(self._index) * (ROW.itemsize + 32) > self._max_bytes:
             self._clear()
 
     def forget(self, keys: np.ndarray) -> None:

@@ -4,66 +4,30 @@ Samples are unique by (series, time), spans by (trace, span): what is stored alr
 has to. Memory answers for nearly all rows; the rest, few unless a sender repeats itself, are asked of the store.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable
 
 import numpy as np
 import pyarrow as pa
 
 from gnomon_server.errors import Unavailable
+from gnomon_server.intake.context import (
+    POINT_TABLES,
+    QUERY_LIMITS,
+    Stage,
+    StageContext,
+    ask,
+    chunks,
+    milliseconds,
+    point_keys,
+    span_of,
+)
+from gnomon_server.intake.deltas import accumulate_deltas, accumulate_histograms
 from gnomon_server.intake.group import Group
 from gnomon_server.intake.index import mixed
-from gnomon_server.intake.memory import LastPoints, RecentSpans, span_keys
-from gnomon_server.store.interface import QueryLimits, Store
+from gnomon_server.intake.memory import LastPoints, span_keys
 
 _ONE_OF = {"samples": "sample", "native_histograms": "histogram", "exemplars": "exemplar"}
-POINT_TABLES = tuple(_ONE_OF)
 _FEW_TRACES = 50
-_IDS_A_QUERY = 5_000  # keeps a statement below ClickHouse's 256 KiB
-_LOOKBACK_MS = 2 * 86_400_000  # a delta series silent for longer starts anew, as a restarted process would
-_LIMITS = QueryLimits(deadline_s=20)
-
-
-@dataclass(slots=True)
-class StageContext:
-    """What stages know and may ask. `committed()` waits until the group before this one is in the store."""
-
-    store: Store
-    points: LastPoints
-    spans: RecentSpans
-    committed: Callable[[], Awaitable[None]]
-
-
-Stage = Callable[[Group, StageContext], Awaitable[Group]]
-
-
-async def accumulate_deltas(group: Group, context: StageContext) -> Group:
-    """Changes become totals: each series' running sum goes on from its last stored value."""
-    deltas = group.tables.pop("delta_samples", None)
-    if deltas is None or not deltas.num_rows:
-        return group
-    keys, at = point_keys("samples", deltas), _ms(deltas["ts"])
-    await _load_last_points(deltas, keys, context)
-    order = np.lexsort((at, keys))
-    keys, at = keys[order], at[order]
-    sent = deltas["sent"].to_numpy()[order]
-    _, last_at, last_value = context.points.get(keys)
-    same_series = np.concatenate([[False], keys[1:] == keys[:-1]])
-    in_order = (at > last_at) & ~(same_series & np.concatenate([[False], at[1:] == at[:-1]]))
-    group.drop("delta_out_of_order", int((~in_order).sum()))
-    change = np.where(in_order & ~np.isnan(sent), sent, 0.0)
-    running = np.cumsum(change)
-    first = np.flatnonzero(~same_series)
-    series_of = np.cumsum(~same_series) - 1
-    before = (running - change)[first]
-    running = running - before[series_of] + last_value
-    total = np.where(np.isnan(sent), sent, running)
-    rows = deltas.take(pa.array(order[in_order]))
-    rows = rows.set_column(rows.schema.get_field_index("v"), "v", pa.array(total[in_order]))
-    group.tables["samples"] = _joined(group.tables.get("samples"), rows)
-    last = np.concatenate([first[1:] - 1, [len(keys) - 1]])
-    context.points.put(keys[last], at[last], running[last])
-    return group
 
 
 async def drop_stored_points(group: Group, context: StageContext) -> Group:
@@ -82,7 +46,7 @@ async def drop_stored_points(group: Group, context: StageContext) -> Group:
 
 
 async def _new_points(table: str, rows: pa.Table, group: Group, context: StageContext) -> np.ndarray:
-    keys, at = point_keys(table, rows), _ms(rows["ts"])
+    keys, at = point_keys(table, rows), milliseconds(rows["ts"])
     known, last_at, _ = context.points.get(keys)
     doubtful = ~known | (at <= last_at)
     if table == "samples":
@@ -118,7 +82,7 @@ async def drop_stored_spans(group: Group, context: StageContext) -> Group:
     return group
 
 
-STAGES: tuple[Stage, ...] = (accumulate_deltas, drop_stored_points, drop_stored_spans)
+STAGES: tuple[Stage, ...] = (accumulate_deltas, accumulate_histograms, drop_stored_points, drop_stored_spans)
 
 
 def _first_of_each(keys: np.ndarray) -> np.ndarray:
@@ -143,30 +107,13 @@ async def _unless_away(asked: Awaitable[np.ndarray], count: int, context: StageC
         return np.zeros(count, np.bool_)
 
 
-async def _load_last_points(deltas: pa.Table, keys: np.ndarray, context: StageContext) -> None:
-    """Totals of series that memory does not know, from the store: this is what makes accumulation survive a restart."""
-    known, _, _ = context.points.get(keys)
-    if known.all():
-        return
-    await context.committed()
-    found = await _ask(
-        deltas.filter(pa.array(~known)),
-        "SELECT tenant, id, max(ts) AS last_ts, argMax(v, ts) AS last_v FROM samples "
-        "WHERE {where} AND NOT isNaN(v) GROUP BY tenant, id",
-        context,
-        earlier_ms=_LOOKBACK_MS,
-    )
-    ids, tenants = found["id"].to_numpy(), found["tenant"].to_numpy()
-    context.points.put(mixed(ids, tenants), _ms(found["last_ts"]), found["last_v"].to_numpy())
-
-
 async def _stored_points(table: str, rows: pa.Table, doubtful: np.ndarray, context: StageContext) -> np.ndarray:
     if not doubtful.any():
         return np.zeros(len(doubtful), np.bool_)
     await context.committed()
     asked = rows.filter(pa.array(doubtful))
     value = ", v" if table == "exemplars" else ""
-    found = await _ask(asked, f"SELECT tenant, id, ts{value} FROM {table} WHERE {{where}}", context)
+    found = await ask(asked, f"SELECT tenant, id, ts{value} FROM {table} WHERE {{where}}", context)
     return doubtful & np.isin(_point_ids(table, rows), _point_ids(table, found))
 
 
@@ -176,9 +123,9 @@ async def _stored_spans(spans: pa.Table, keys: np.ndarray, doubtful: np.ndarray,
     there = []
     for tenant in np.unique(asked["tenant"].to_numpy()).tolist():
         mine = asked.filter(pa.array(asked["tenant"].to_numpy() == tenant))
-        low, high = _range(mine["ts"].cast(pa.int64()).to_numpy())
+        low, high = span_of(mine["ts"].cast(pa.int64()).to_numpy())
         traces = sorted({trace.hex() for trace in mine["trace_id"].to_pylist()})
-        for chunk in _chunks(traces, 2_000):
+        for chunk in chunks(traces, 2_000):
             # For a few traces the Bloom index skips most granules; for many it would skip none.
             column, form = ("trace_hex", "'{}'") if len(chunk) <= _FEW_TRACES else ("trace_id", "unhex('{}')")
             ids = ", ".join(map(form.format, chunk))
@@ -186,7 +133,7 @@ async def _stored_spans(spans: pa.Table, keys: np.ndarray, doubtful: np.ndarray,
                 "SELECT trace_id, span_id FROM spans WHERE tenant = {tenant:UInt32} AND ts >= fromUnixTimestamp64Nano("
                 f"{{low:Int64}}) AND ts <= fromUnixTimestamp64Nano({{high:Int64}}) AND {column} IN ({ids})",
                 {"tenant": tenant, "low": low, "high": high},
-                limits=_LIMITS,
+                limits=QUERY_LIMITS,
             )
             if found.num_rows:
                 traces_there, spans_there = _bytes(found["trace_id"], 16), _bytes(found["span_id"], 8)
@@ -194,44 +141,10 @@ async def _stored_spans(spans: pa.Table, keys: np.ndarray, doubtful: np.ndarray,
     return doubtful & np.isin(keys, np.concatenate(there) if there else np.empty(0, np.uint64))
 
 
-async def _ask(rows: pa.Table, sql: str, context: StageContext, earlier_ms: int = 0) -> pa.Table:
-    """Run `sql` for the series and the time range of `rows`, tenant by tenant, some thousand series at a time."""
-    answers = []
-    for tenant in np.unique(rows["tenant"].to_numpy()).tolist():
-        mine = rows.filter(pa.array(rows["tenant"].to_numpy() == tenant))
-        low, high = _range(_ms(mine["ts"]))
-        for chunk in _chunks(np.unique(mine["id"].to_numpy()).tolist(), _IDS_A_QUERY):
-            where = (
-                f"tenant = {tenant} AND ts >= fromUnixTimestamp64Milli({low - earlier_ms}) "
-                f"AND ts <= fromUnixTimestamp64Milli({high}) AND id IN ({', '.join(map(str, chunk))})"
-            )
-            answer, _ = await context.store.query(sql.replace("{where}", where), limits=_LIMITS)
-            answers.append(answer)
-    return pa.concat_tables(answers)
-
-
-def _chunks(items: list[str] | list[int], size: int) -> Iterable[list[str] | list[int]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _range(values: np.ndarray) -> tuple[int, int]:
-    return int(values.min()), int(values.max())
-
-
 def _point_ids(table: str, rows: pa.Table) -> np.ndarray:
     """What a point is the only one of: uint64[n]."""
-    ids = mixed(point_keys(table, rows), _ms(rows["ts"]))
+    ids = mixed(point_keys(table, rows), milliseconds(rows["ts"]))
     return mixed(ids, rows["v"].to_numpy().view(np.uint64)) if table == "exemplars" else ids
-
-
-def point_keys(table: str, rows: pa.Table) -> np.ndarray:
-    """One 64-bit key a series, apart by tenant and by table: uint64[n]."""
-    keys = mixed(rows["id"].to_numpy(), rows["tenant"].to_numpy())
-    return keys if table == "samples" else mixed(keys, POINT_TABLES.index(table))
-
-
-def _ms(column: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(column.cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()))
 
 
 def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
@@ -241,7 +154,3 @@ def _bytes(column: pa.ChunkedArray, width: int) -> np.ndarray:
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
     data = np.frombuffer(array.buffers()[1], np.uint8)
     return data[array.offset * width : (array.offset + len(array)) * width].reshape(len(array), width)
-
-
-def _joined(rows: pa.Table | None, more: pa.Table) -> pa.Table:
-    return more if rows is None else pa.concat_tables([rows, more.select(rows.schema.names)])

@@ -95,25 +95,31 @@ SAMPLES = pa.schema(
     ]
 )
 
+# What of a native histogram adds up. Where the sender reports changes, these are totals, and `sent_*` is what was sent.
+HISTOGRAM_VALUES: list[tuple[str, pa.DataType]] = [
+    ("schema", pa.int8()),
+    ("count", pa.float64()),
+    ("sum", pa.float64()),
+    ("zero_threshold", pa.float64()),
+    ("zero_count", pa.float64()),
+    ("p_idx", pa.list_(pa.int32())),
+    ("p_cnt", pa.list_(pa.float64())),
+    ("n_idx", pa.list_(pa.int32())),
+    ("n_cnt", pa.list_(pa.float64())),
+]
+
 NATIVE_HISTOGRAMS = pa.schema(
     [
         ("id", pa.uint64()),
         ("ts", MS),
         ("start", MS),
-        ("schema", pa.int8()),
         ("hint", pa.uint8()),
         ("is_float", pa.bool_()),
-        ("count", pa.float64()),
-        ("sum", pa.float64()),
         ("min", pa.float64()),
         ("max", pa.float64()),
-        ("zero_threshold", pa.float64()),
-        ("zero_count", pa.float64()),
-        ("p_idx", pa.list_(pa.int32())),
-        ("p_cnt", pa.list_(pa.float64())),
-        ("n_idx", pa.list_(pa.int32())),
-        ("n_cnt", pa.list_(pa.float64())),
         ("bounds", pa.list_(pa.float64())),
+        *HISTOGRAM_VALUES,
+        *((f"sent_{name}", kind) for name, kind in HISTOGRAM_VALUES),
     ]
 )
 

@@ -53,7 +53,11 @@ _SHARD_BY = {
     "migrations": "number",
 }
 _CREATE_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)_local ")
+_ADD_COLUMN = re.compile(r"ALTER TABLE (\w+)_local ON CLUSTER '\S+'\s+ADD COLUMN ")
 _CLUSTER_NAME = re.compile(r"[\w.-]+")
+
+FOLDER = resources.files("gnomon_server.store") / "sql"
+"""The migrations: NNNN_name.sql."""
 
 BY_DAY_SINCE = date(2026, 1, 1)
 """Partitions are days; what is older than the product itself is back-fill, and months do."""
@@ -110,13 +114,15 @@ class Deployment:
                 yield from self._distributed(statement)
 
     def _distributed(self, statement: str) -> Iterator[str]:
-        """The Distributed table over a `_local` one."""
+        """The Distributed table over a `_local` one, and its new columns: it does not learn of them by itself."""
         if created := _CREATE_TABLE.match(statement):
             table = created[1]
             yield (
                 f"CREATE TABLE IF NOT EXISTS {table} {self.on_cluster} AS {table}_local "
                 f"ENGINE = Distributed('{self.cluster}', currentDatabase(), {table}_local, {_SHARD_BY[table]})"
             )
+        elif added := _ADD_COLUMN.match(statement):
+            yield statement.replace(f"{added[1]}_local", added[1], 1)
 
 
 def _day_or_month(column: str) -> str:
@@ -134,8 +140,7 @@ class Migration:
 
 def migrations(deployment: Deployment) -> list[Migration]:
     """All migrations, in order, as statements for this deployment."""
-    folder = resources.files("gnomon_server.store") / "sql"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    files = sorted((file for file in FOLDER.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     found = []
     for file in files:
         number, _, name = file.name.removesuffix(".sql").partition("_")

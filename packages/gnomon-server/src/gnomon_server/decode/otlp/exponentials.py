@@ -11,29 +11,34 @@ from gnomon_server.decode.otlp.records import refuse
 from gnomon_server.decode.otlp.rounds import I64
 from gnomon_server.decode.otlp.scan import Pieces
 from gnomon_server.model.series import Kind
-from gnomon_server.model.tables import NATIVE_HISTOGRAMS
+from gnomon_server.model.tables import HISTOGRAM_VALUES, NATIVE_HISTOGRAMS
 
-_GAUGE_HINT = 3  # a native histogram that is not cumulative
 _LARGEST_SCALE = 20  # finer does not help a float64; SDKs start here
 _SMALLEST_SCALE = -10
 _LARGEST_INDEX = (1 << 31) - 2
 
 
-def exponential_groups(points: Points, exemplars: Exemplars) -> tuple[list[Group], pa.RecordBatch | None]:
-    """The rows of `native_histograms`, and the group that describes their series."""
+def exponential_groups(points: Points, exemplars: Exemplars) -> tuple[list[Group], dict[str, pa.RecordBatch]]:
+    """The group that describes the series; rows of `native_histograms` and, in the same columns, `delta_histograms`."""
     sides = _sides(points, "positive"), _sides(points, "negative")
     good = _refuse_misshapen(points, sides)
     if not good.all():
         points.keep(good)
         sides = _sides(points, "positive"), _sides(points, "negative")
     if not len(points):
-        return [], None
+        return [], {}
     define = points.definer(Kind.EXPONENTIAL, "", flagged=True)
     ids = series_ids(points, define)
     exemplars.add(points, lambda owner, _: ids[owner])
     none = np.zeros(len(points))
     group = Group(define, ids, points.at, points.start, none, points.delta, native=True)
-    return [group], _rows(points, ids, sides)
+    rows = _rows(points, ids, sides)
+    chosen = {"native_histograms": ~points.delta, "delta_histograms": points.delta}
+    return [group], {
+        table: _with_sent(rows.filter(pa.array(mine)), changes=table == "delta_histograms")
+        for table, mine in chosen.items()
+        if mine.any()
+    }
 
 
 class _Side:
@@ -96,26 +101,37 @@ def _refuse_misshapen(points: Points, sides: tuple[_Side, _Side]) -> np.ndarray:
 def _rows(points: Points, ids: np.ndarray, sides: tuple[_Side, _Side]) -> pa.RecordBatch:
     total = points.scanned.doubles("sum")
     total[points.stale] = STALE
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.array(ids),
-            milliseconds(points.at),
-            milliseconds(points.start),
-            pa.array(_scales(points).astype(np.int8)),
-            pa.array(np.where(points.delta, _GAUGE_HINT, 0).astype(np.uint8)),
-            pa.array(np.zeros(len(points), np.bool_)),
-            pa.array(points.scanned.words("count").astype(np.float64)),
-            pa.array(total),
-            pa.array(_or_nan(points, "min")),
-            pa.array(_or_nan(points, "max")),
-            pa.array(points.scanned.doubles("zero_threshold")),
-            pa.array(points.scanned.words("zero_count").astype(np.float64)),
-            *sides[0].columns(),
-            *sides[1].columns(),
-            pa.ListArray.from_arrays(offsets(np.zeros(len(points))), pa.array([], pa.float64())),
-        ],
-        schema=NATIVE_HISTOGRAMS,
+    positive, negative = sides[0].columns(), sides[1].columns()
+    return pa.RecordBatch.from_pydict(
+        {
+            "id": pa.array(ids),
+            "ts": milliseconds(points.at),
+            "start": milliseconds(points.start),
+            "hint": pa.array(np.zeros(len(points), np.uint8)),
+            "is_float": pa.array(np.zeros(len(points), np.bool_)),
+            "min": pa.array(_or_nan(points, "min")),
+            "max": pa.array(_or_nan(points, "max")),
+            "bounds": pa.ListArray.from_arrays(offsets(np.zeros(len(points))), pa.array([], pa.float64())),
+            "schema": pa.array(_scales(points).astype(np.int8)),
+            "count": pa.array(points.scanned.words("count").astype(np.float64)),
+            "sum": pa.array(total),
+            "zero_threshold": pa.array(points.scanned.doubles("zero_threshold")),
+            "zero_count": pa.array(points.scanned.words("zero_count").astype(np.float64)),
+            "p_idx": positive[0],
+            "p_cnt": positive[1],
+            "n_idx": negative[0],
+            "n_cnt": negative[1],
+        }
     )
+
+
+def _with_sent(rows: pa.RecordBatch, *, changes: bool) -> pa.RecordBatch:
+    """With the columns `sent_*`: what a change says, nothing beside a total."""
+    sent = [
+        rows.column(name) if changes else pa.repeat(pa.scalar([] if pa.types.is_list(kind) else 0, kind), len(rows))
+        for name, kind in HISTOGRAM_VALUES
+    ]
+    return pa.RecordBatch.from_arrays([*rows.columns, *sent], schema=NATIVE_HISTOGRAMS)
 
 
 def _or_nan(points: Points, name: str) -> np.ndarray:
