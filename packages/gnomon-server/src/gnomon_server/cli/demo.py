@@ -1,12 +1,13 @@
-"""`gnomon demo`: the server, three small services that send to it, and the picture."""
+"""`gnomon demo`: the server, the demo shop that sends to it, and the picture."""
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import tempfile
 import webbrowser
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -16,53 +17,78 @@ from gnomon_server.cli.settings import load_settings, refusal, server_options
 from gnomon_server.config import Settings
 from gnomon_server.errors import GnomonError
 
-_CHECK_S = 12
+_CHECK_S = 45
+# Planted early enough for the end of the window to be seen too, late enough for there to be a before.
+_CHECK_FAULTS = "latency:1:15:15"
+_NEEDS = ("fastapi", "httpx", "sqlalchemy", "opentelemetry.sdk")
 
 
 @click.command()
 @server_options
-@click.option("--check", "only_check", is_flag=True, help="Send for some seconds, assert what arrived, exit 0 or 1.")
-@click.option("--rate", default=10.0, show_default=True, help="Requests a second.")
+@click.option("--check", "only_check", is_flag=True, help="Run for a minute, assert what was stored, exit 0 or 1.")
+@click.option("--rate", default=2.0, show_default=True, help="Journeys a second at the day's mean.")
+@click.option("--day", default=10.0, show_default=True, metavar="MINUTES", help="How long a day of the load takes.")
+@click.option("--faults", help="`none`, `seeded`, or KIND[:strength[:start_s[:seconds]]],... [default: seeded]")
+@click.option("--history", "history_days", default=0.0, metavar="DAYS", help="Back-fill days of telemetry first.")
+@click.option("--seed", default=7, show_default=True, help="The same seed, the same shop.")
+@click.option(
+    "--dir", "shop_dir", type=click.Path(path_type=Path), help="Where the shop keeps its ledger and its truth."
+)
 @click.option("--browser/--no-browser", default=True, help="Open the console in a browser.")
-@click.option("--trio", type=click.Path(path_type=Path), help="Folder of the three services. [default: examples/trio]")
 def demo(
-    config_file: Path | None, pairs: tuple[str, ...], only_check: bool, rate: float, browser: bool, trio: Path | None,
-    **flags: str | None,
+    config_file: Path | None, pairs: tuple[str, ...], only_check: bool, browser: bool, shop_dir: Path | None,
+    rate: float, day: float, faults: str | None, history_days: float, seed: int, **flags: str | None,
 ) -> None:  # fmt: skip
-    """Run the server with real telemetry: three services on stock OpenTelemetry SDKs, with load, until Ctrl-C."""
-    folder = trio or _find_trio()
+    """Run the server with real telemetry: a shop of seven services under load, with planted faults, until Ctrl-C.
+
+    What is wrong and since when stands in truth.json of the shop's directory, which the server never reads.
+    """
+    _require_shop()
     with tempfile.TemporaryDirectory(prefix="gnomon-demo-") as temporary:
         # The demo's data goes with it, unless a place for it is named.
         flags["data"] = flags.get("data") or str(Path(temporary) / "data")
+        if history_days > 0:
+            days = f"{int(history_days) + 2}d"
+            pairs = (*(f"retention.{signal_name}={days}" for signal_name in ("metrics", "traces", "logs")), *pairs)
         settings = load_settings(config_file, pairs, **flags).settings
+        faults = faults or (_CHECK_FAULTS if only_check else "seeded")
+        shop = Shop(shop_dir or Path(temporary) / "shop", rate, day, faults, history_days, seed)
         try:
-            code = asyncio.run(
-                _Demo(settings, folder, Path(temporary), rate, only_check, browser and not only_check).run()
-            )
+            code = asyncio.run(_Demo(settings, shop, only_check=only_check, browser=browser and not only_check).run())
         except GnomonError as error:
             raise refusal(error) from error
     raise SystemExit(code)
 
 
-def _find_trio() -> Path:
-    for parent in Path(__file__).resolve().parents:
-        if (parent / "examples" / "trio" / "run.py").exists():
-            return parent / "examples" / "trio"
-    raise click.ClickException(
-        "the demo's services are in the repository: clone it and run `make demo`, or give --trio"
-    )
+def _require_shop() -> None:
+    missing = [name for name in _NEEDS if find_spec(name.partition(".")[0]) is None]
+    if missing:
+        hint = "pip install 'gnomon-server[demo]'"
+        raise click.ClickException(f"the demo shop needs {', '.join(missing)}: {hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What the demo shop is told."""
+
+    folder: Path
+    rate: float
+    day_minutes: float
+    faults: str
+    history_days: float
+    seed: int
+
+    def command(self, verb: str, *words: str) -> list[str]:
+        """A verb of the shop."""
+        return [sys.executable, "-m", "gnomon_shop", verb, *words]
 
 
 class _Demo:
     """One run."""
 
-    def __init__(
-        self, settings: Settings, trio: Path, logs: Path, rate: float, only_check: bool, browser: bool
-    ) -> None:
+    def __init__(self, settings: Settings, shop: Shop, *, only_check: bool, browser: bool) -> None:
         self._app = App(settings)
-        self._trio = trio
-        self._logs = logs
-        self._rate = rate
+        self._shop = shop
         self._only_check = only_check
         self._browser = browser
 
@@ -70,48 +96,58 @@ class _Demo:
         """Returns the exit code."""
         await self._app.start()
         try:
-            services = await self._start_services()
-            api = _url(self._app, "http")
-            click.echo(
-                f"\n  Gnomon shows them: {api}  ({'checking' if self._only_check else 'Ctrl-C stops it'})\n", err=True
-            )
-            if self._browser and sys.stdout.isatty():
-                await asyncio.to_thread(webbrowser.open, api)
-            code = await self._until_interrupted(services)
-            if self._only_check and code == 0:
-                code = await self._check(api)
-            return code
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            for command in self._commands():
+                code = await self._run(command, stop)
+                if code != 0 or stop.is_set():
+                    return 130 if stop.is_set() and self._only_check else code
+            return 0
         finally:
             await self._app.stop()
 
-    async def _start_services(self) -> asyncio.subprocess.Process:
-        host, port = self._app.addresses["otlp-grpc"]
-        command = ["run.py", "--otlp-grpc", f"{host}:{port}", "--otlp-http", _url(self._app, "otlp-http")]
-        command += ["--rate", str(self._rate), "--logs", str(self._logs)]
+    def _commands(self) -> list[list[str]]:
+        shop, app = self._shop, self._app
+        http, seed = ("--otlp-http", _url(app, "otlp-http")), ("--seed", str(shop.seed))
+        commands = []
+        if shop.history_days > 0:
+            days = ("--days", f"{shop.history_days:g}")
+            commands.append(shop.command("history", *http, *seed, *days, "--dir", str(shop.folder / "history")))
+        host, port = app.addresses["otlp-grpc"]
+        words = ["--otlp-grpc", f"{host}:{port}", *http, *seed, "--dir", str(shop.folder), "--faults", shop.faults]
+        words += ["--rate", f"{shop.rate:g}", "--day", f"{shop.day_minutes:g}"]
         if self._only_check:
-            command += ["--seconds", str(_CHECK_S)]
-        return await asyncio.create_subprocess_exec(sys.executable, *command, cwd=self._trio, start_new_session=True)
+            words += ["--seconds", str(_CHECK_S)]
+        commands.append(shop.command("run", *words))
+        if self._only_check:
+            commands.append(shop.command("check", str(shop.folder), "--api", _url(app, "http")))
+        return commands
 
-    async def _until_interrupted(self, services: asyncio.subprocess.Process) -> int:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        ended, stopped = asyncio.create_task(services.wait()), asyncio.create_task(stop.wait())
+    async def _run(self, command: list[str], stop: asyncio.Event) -> int:
+        """Run one command of the shop to its end, or until we are told to stop."""
+        process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+        if "run" in command:
+            self._say_where()
+        ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if ended.done():
-            return ended.result()
-        with contextlib.suppress(ProcessLookupError):
-            services.send_signal(signal.SIGINT)
-        await ended
-        return 130 if self._only_check else 0
+        if not ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            await ended
+            return 0
+        return ended.result()
 
-    async def _check(self, api: str) -> int:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "check.py", "--api", api, "--report", str(self._logs / "load.json"),
-            cwd=self._trio, env=dict(os.environ),
-        )  # fmt: skip
-        return await process.wait()
+    def _say_where(self) -> None:
+        api = _url(self._app, "http")
+        click.echo(
+            f"\n  Gnomon shows the shop: {api}  ({'checking' if self._only_check else 'Ctrl-C stops it'})"
+            f"\n  What is truly wrong:   {self._shop.folder / 'truth.json'}\n",
+            err=True,
+        )
+        if self._browser and sys.stdout.isatty():
+            webbrowser.open(api)
 
 
 def _url(app: App, name: str) -> str:

@@ -1,0 +1,1 @@
+"""The shop's past: weeks of the telemetry that its services would have sent, written in minutes."""

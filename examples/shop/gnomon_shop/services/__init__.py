@@ -1,0 +1,3 @@
+"""The seven services, and the outside that they depend on."""
+
+QUEUE = "orders"  # from checkout to notification
