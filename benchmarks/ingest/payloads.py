@@ -155,17 +155,17 @@ class Payloads:
     kind: str
     count: int
     seed: int
+    service: int = 0
 
     def __post_init__(self) -> None:
         self._random = np.random.default_rng(self.seed)
-        body = KINDS[self.kind](self.count, self.seed % 16)
+        body = KINDS[self.kind](self.count, self.service)
         self._body = np.frombuffer(body, np.uint8)
         self._unique = _places(body, _UNIQUE.encode())
         self._spans = _places(body, b"S" * 8)
         self._parents = _places(body, b"P" * 8)
         self._traces = _places(body, b"T" * 16)
         self._times = self._time_places(body)
-        self._sent = 0
 
     def _time_places(self, body: bytes) -> np.ndarray:
         """Where the points' times stand; a metric's next report is later than its last."""
@@ -188,8 +188,9 @@ class Payloads:
                 ids = self._random.integers(1, 256, (-(-len(places) // run), width), dtype=np.uint8)
                 body[places[:, None] + np.arange(width)] = np.repeat(ids, run, axis=0)[: len(places)]
         if len(self._times):
-            self._sent += 1
-            at = np.array([self._time + self._sent * 1_000_000_000], np.uint64).view(np.uint8)
+            # Later than the last report, as a report is; else each point would have to be looked for in the store.
+            self._time = max(self._time + 1_000_000, time.time_ns())
+            at = np.array([self._time], np.uint64).view(np.uint8)
             body[self._times[:, None] + np.arange(8)] = at
         return body.tobytes()
 

@@ -1,4 +1,4 @@
-"""Acknowledged, synced ingest: records a second and a CPU-second, bytes on disk, memory; beside it decode alone.
+"""Acknowledged, synced ingest: records a second and a CPU-second, bytes on disk, memory; decode and insert alone.
 
 A server of its own on an empty directory for each line; the client runs beside it on the same machine. Records count
 when the server has answered 2xx without a partial success, which is after its commit was synced.
@@ -7,14 +7,19 @@ when the server has answered 2xx without a partial success, which is after its c
 """
 
 import argparse
+import asyncio
+import contextlib
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +29,9 @@ from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.logs import decode_logs
 from gnomon_server.decode.otlp.metrics import decode_metrics
 from gnomon_server.decode.otlp.traces import decode_traces
+from gnomon_server.intake.group import Group
+from gnomon_server.store.durable_store import DurableStore
+from gnomon_server.store.supervisor import EngineSettings
 
 HERE = Path(__file__).parent
 
@@ -63,10 +71,19 @@ class Server:
         return _memory_mb(self.process.pid), _memory_mb(self.engine)
 
     def disk_bytes(self) -> int:
-        """Bytes of the data directory once merges have settled."""
-        time.sleep(5)
-        store = self.folder / "data" / "clickhouse" / "db" / "store"
-        return sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+        """Bytes of the tables once merges have settled; merged parts stay on disk for some minutes more."""
+        while self.ask("SELECT count() FROM system.merges") != "0":
+            time.sleep(1)
+        return int(self.ask("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = 'gnomon'"))
+
+    def ask(self, sql: str) -> str:
+        """An answer of the engine itself."""
+        connection = http.client.HTTPConnection("engine")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.folder / "data" / "engine.sock"))
+        with contextlib.closing(connection):
+            connection.request("POST", "/", sql)
+            return connection.getresponse().read().decode().strip()
 
     def stop(self) -> None:
         """In order."""
@@ -153,6 +170,34 @@ def decode_alone(kind: str, count: int) -> None:
     )
 
 
+async def insert_alone(kind: str, rows: int) -> None:
+    """Decoded groups of so many records to the engine, no server between: its CPU, with that of the merges after."""
+    payloads, context = Payloads(kind, 8192, 1), DecodeContext(seen=AllSeen())
+    decode = {"traces": decode_traces, "logs": partial(decode_logs, now_ns=1), "metrics": decode_metrics}[PATHS[kind]]
+    with tempfile.TemporaryDirectory(prefix="gnomon-bench-") as folder:
+        store = DurableStore(EngineSettings(Path(folder)))
+        await store.start()
+        groups = []
+        for _ in range(16):
+            batches = [decode(payloads.next(), "t", context) for _ in range(rows // 8192)]
+            groups.append(Group.of([(batch, 1) for batch in batches], lambda _tenant, _signal: 7))
+        await store.insert(groups.pop().inserts())
+        pid, before, began = store.supervisor.pid, _cpu_s(store.supervisor.pid), time.monotonic()
+        for group in groups:
+            await store.insert(group.inserts())
+        records, seconds, inserted = rows * len(groups), time.monotonic() - began, _cpu_s(pid)
+        merging = "SELECT count() AS n FROM system.merges"
+        while (await store.query(merging))[0]["n"][0].as_py():
+            await asyncio.sleep(1)
+        insert_us, merge_us = (inserted - before) / records * 1e6, (_cpu_s(pid) - inserted) / records * 1e6
+        print(
+            f"insert {kind:11} {rows:6}   {records / seconds:11,.0f} /s   engine {insert_us:5.2f} us a record, "
+            f"merges after {merge_us:5.2f} us",
+            flush=True,
+        )
+        await store.stop()
+
+
 def soak(minutes: float) -> None:
     """Memory over time at a steady load of all kinds in turn."""
     with tempfile.TemporaryDirectory(prefix="gnomon-bench-") as folder:
@@ -185,6 +230,8 @@ def main() -> None:
     for kind in kinds:
         for count in (512, 8192):
             decode_alone(kind, count)
+    for kind in kinds:
+        asyncio.run(insert_alone(kind, 32_768))
     for kind in kinds:
         for protocol in ("http", "grpc"):
             for count in (512, 8192):

@@ -8,6 +8,9 @@ import json
 import os
 import sys
 import time
+from collections import deque
+from itertools import count as count_from
+from itertools import takewhile
 
 import aiohttp
 import grpc.aio
@@ -26,8 +29,8 @@ async def main() -> None:
     kind, count, protocol, target, seconds, connections = sys.argv[1:]
     counted = {"records": 0, "refused": 0, "requests": 0}
     # Another run sends other ids: repeated spans would only be recognised and dropped.
-    senders = [Payloads(kind, int(count), os.getpid() * 64 + number) for number in range(int(connections))]
-    ready = [[payloads.next() for _ in range(_PREPARED)] for payloads in senders]
+    senders = [Payloads(kind, int(count), os.getpid() * 64 + number, number) for number in range(int(connections))]
+    ready = [deque(payloads.next() for _ in range(_PREPARED)) for payloads in senders]
     until = time.monotonic() + float(seconds)
     began, cpu = time.monotonic(), time.process_time()
     if protocol == "grpc":
@@ -42,9 +45,10 @@ async def _http(kind, target, senders, ready, until, counted) -> None:  # type: 
     headers = {"Content-Type": "application/x-protobuf"}
     async with aiohttp.ClientSession(headers=headers) as session:
 
-        async def run(payloads: Payloads, bodies: list[bytes]) -> None:
-            while time.monotonic() < until:
-                body = bodies.pop() if bodies else payloads.next()
+        async def run(payloads: Payloads, bodies: deque[bytes]) -> None:
+            # Twice at least: the first one brings series that the server has not seen.
+            for _ in takewhile(lambda sent: sent < 2 or time.monotonic() < until, count_from(0)):
+                body = bodies.popleft() if bodies else payloads.next()
                 async with session.post(f"{target}/v1/{PATHS[kind]}", data=body) as answer:
                     said = await answer.read()
                 _count(counted, payloads, answer.status == 200 and not said)
@@ -57,9 +61,10 @@ async def _grpc(kind, target, senders, ready, until, counted) -> None:  # type: 
     async with grpc.aio.insecure_channel(target, options=options) as channel:
         export = channel.unary_unary(f"/{_SERVICES[PATHS[kind]]}/Export")
 
-        async def run(payloads: Payloads, bodies: list[bytes]) -> None:
-            while time.monotonic() < until:
-                body = bodies.pop() if bodies else payloads.next()
+        async def run(payloads: Payloads, bodies: deque[bytes]) -> None:
+            # Twice at least: the first one brings series that the server has not seen.
+            for _ in takewhile(lambda sent: sent < 2 or time.monotonic() < until, count_from(0)):
+                body = bodies.popleft() if bodies else payloads.next()
                 try:
                     said = await export(body)
                 except grpc.aio.AioRpcError:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -20,13 +21,16 @@ from gnomon_server.access.authenticator import Authenticator
 from gnomon_server.access.bind import check_bind
 from gnomon_server.access.tokens import Scope, Tokens
 from gnomon_server.access.web import WebGuard
-from gnomon_server.api import health, native
+from gnomon_server.api import backups as backups_api
+from gnomon_server.api import diagnosis, health, native
+from gnomon_server.api import disk as disk_api
 from gnomon_server.api import sql as sql_api
 from gnomon_server.config import Listen, Settings
 from gnomon_server.decode.otlp.attributes import AttributeLimits
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.errors import GnomonError
 from gnomon_server.intake.own_telemetry import OwnTelemetry
+from gnomon_server.intake.sources import Sources, save
 from gnomon_server.intake.writer import Intake
 from gnomon_server.query.explore import Explorer
 from gnomon_server.query.sql.door import SqlDoor
@@ -35,11 +39,15 @@ from gnomon_server.receive.otlp_grpc import OtlpGrpc
 from gnomon_server.receive.otlp_http import OtlpHttp
 from gnomon_server.selfmon.clock import Clock, SystemClock
 from gnomon_server.selfmon.events import Events
+from gnomon_server.selfmon.marks import Marks
 from gnomon_server.selfmon.registry import Registry
 from gnomon_server.selfmon.spans import OwnSpans
+from gnomon_server.selfmon.turned_away import DoorBook
+from gnomon_server.store.backup.service import Backups
 from gnomon_server.store.clickhouse import Address
 from gnomon_server.store.ddl import Deployment
 from gnomon_server.store.durable_store import DurableStore
+from gnomon_server.store.forecast import DiskReport, read_report
 from gnomon_server.store.interface import QueryLimits, Store
 from gnomon_server.store.retention import Retention
 from gnomon_server.store.spool import SpooledStore
@@ -47,10 +55,13 @@ from gnomon_server.store.supervisor import EngineSettings
 from gnomon_server.store.tenants import TenantNumbers
 from gnomon_server.transport.body import BodyBudget
 from gnomon_server.transport.http_server import HttpServer
-from gnomon_server.transport.reply import EXCEPTION_HANDLERS, response
+from gnomon_server.transport.reply import EXCEPTION_HANDLERS
+from gnomon_server.transport.strangers import Strangers
 
 _RETENTION_EVERY_S = 60.0
 _WATCH_EVERY_S = 1.0
+_JUDGE_SOURCES_EVERY_S = 2.0
+_SAVE_SOURCES_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,8 @@ class App:
         self.registry = Registry()
         self.events = Events(self.registry, self.clock)
         self.spans = OwnSpans()
+        self.book = DoorBook(self.registry, self.clock)
+        self.marks = Marks(settings.data)
         self.parts: list[Part] = []
         self.addresses: dict[str, tuple[str, int]] = {}
         self._began = time.monotonic()
@@ -85,8 +98,10 @@ class App:
         """Build and start every part; on failure stop what was started and raise GnomonError."""
         try:
             await self._start()
-        except BaseException:
+        except BaseException as error:
             await self.stop()
+            if isinstance(error, GnomonError):
+                self.marks.fail(error, self.clock.now_ns())
             raise
 
     async def _start(self) -> None:
@@ -100,16 +115,18 @@ class App:
         self.tenants = TenantNumbers(self.store, settings.limits.tenants)
         await self.tenants.load()
 
+        self.sources = Sources(settings.sources, self.registry, self.events.tell, self.clock.now_ns())
+        self.sources.load(settings.data / "sources.json")
         self.intake = Intake(
-            self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans
-        )
-        # There while the server runs; found at a start, it says that the last one did not end in order.
-        running = settings.data / "running"
-        after_unclean_end = running.exists()
-        settings.data.mkdir(parents=True, exist_ok=True)
-        running.touch()
-        self._stops.append(("marker", _closing(partial(running.unlink, missing_ok=True))))
+            self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans,
+            on_batch=lambda batch: self.sources.observe(batch, self.clock.now_ns()),
+        )  # fmt: skip
+        after_unclean_end = self.marks.begin()
+        self._stops.append(("marker", _closing(self.marks.end)))
         await self._begin("intake", self.intake.start(after_unclean_end=after_unclean_end), self.intake.stop)
+        self._stops.append(("sources", self._save_sources))
+        self.backups = Backups(self.durable, settings.backup, settings.data, self.clock, __version__, self.events.tell)
+        await self._begin("backups", self.backups.start(), self.backups.stop)
         self.retention = Retention(
             self.store,
             self.tenants,
@@ -132,14 +149,19 @@ class App:
             self.intake, self._decode_context, int(settings.limits.future_s * 1e9), self.clock, self.registry
         )
         self._stops.append(("receiver", _closing(receiver.close)))
-        otlp_http = OtlpHttp(receiver, authenticator, settings.limits.body, budget)
-        await self._listen_grpc(OtlpGrpc(receiver, authenticator, settings.limits.body, budget, settings.tls))
-        await self._listen_http("otlp-http", settings.otlp.http, otlp_http.routes())
-        await self._listen_http("http", settings.listen, [*otlp_http.routes(), *self._api(authenticator)])
+        otlp_http = OtlpHttp(receiver, authenticator, settings.limits.body, budget, self.book)
+        await self._listen_grpc(
+            OtlpGrpc(receiver, authenticator, settings.limits.body, budget, self.book, settings.tls)
+        )
+        await self._listen_http("otlp-http", settings.otlp.http, otlp_http.routes("otlp-http"))
+        await self._listen_http("http", settings.listen, [*otlp_http.routes("http"), *self._api(authenticator)])
         if settings.own_telemetry_s:
             await asyncio.wait_for(self._stored_own.wait(), 60)
+        self.marks.ready(self.addresses, tls=settings.tls is not None)
         self.events.tell("ready", f"{time.monotonic() - self._began:.1f} s after the start")
         self._run("readiness", self._watch_readiness())
+        self._run("sources", self._every(_JUDGE_SOURCES_EVERY_S, self._judge_sources))
+        self._run("sources-file", self._every(_SAVE_SOURCES_EVERY_S, self._save_sources))
 
     async def stop(self) -> None:
         """Stop in the reverse order of starting: listeners drain, intake commits what waits, the store closes."""
@@ -195,10 +217,20 @@ class App:
     def _api(self, authenticator: Authenticator) -> list[BaseRoute]:
         query = self.settings.query
         limits = QueryLimits(query.deadline_s, query.memory_bytes, query.rows)
-        grant = partial(_reading_grant, authenticator)
+        grant = partial(_grant, authenticator, Scope.READ)
+        admin_grant = partial(_grant, authenticator, Scope.ADMIN)
         return [
             *health.routes(self.registry, self.not_ready_because),
             *sql_api.routes(SqlDoor(self.store, self.tenants), grant, limits),
+            *diagnosis.routes(
+                self.sources,
+                lambda request: authenticator.authenticate(request.headers),
+                grant,
+                self.diagnosis,
+                self.clock,
+            ),
+            *backups_api.routes(self.backups, admin_grant),
+            *disk_api.routes(self._disk_report, admin_grant),
             *native.routes(Explorer(self.store, self.tenants, limits), grant, self.status, self.clock),
             web.build(),
         ]
@@ -231,8 +263,11 @@ class App:
             self.parts.append(Part(name, "off", ""))
             return
         app: ASGIApp = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
-        guarded = WebGuard(app, self.settings.access.web, response)
-        server = HttpServer(guarded, (listen.host, listen.port), self.settings.tls, self.settings.limits.http)
+        strangers = Strangers(app, name, self.book)
+        guarded = WebGuard(strangers, self.settings.access.web, strangers.refuse)
+        server = HttpServer(
+            guarded, (listen.host, listen.port), self.settings.tls, self.settings.limits.http, strangers.connection
+        )
         self._stops.append((name, server.stop))
         await server.start()
         self._listening(name, server.address)
@@ -290,6 +325,34 @@ class App:
             },
         }
 
+    def diagnosis(self) -> Mapping[str, Any]:
+        """What `/api/gnomon/v1/diagnosis` says: what only the server itself can know, for `gnomon doctor`."""
+        supervisor, settings = self.durable.supervisor, self.settings
+        return {
+            "pid": os.getpid(),
+            "data": str(settings.data.absolute()),
+            "now_ns": self.clock.now_ns(),
+            "monotonic_s": time.monotonic() - self._began,
+            "schema": self.durable.schema_number,
+            "tls": settings.tls is not None,
+            "listen": {name: f"{host}:{port}" for name, (host, port) in self.addresses.items()},
+            "engine": {
+                "pid": supervisor.pid if supervisor else 0,
+                "restarts": supervisor.restarts if supervisor else 0,
+                "memory_bytes": settings.engine.memory_bytes,
+            },
+            "turned_away": self.book.listed(),
+            "warnings": [
+                {"at_ns": event.at_ns, "name": event.name, "detail": event.detail} for event in self.events.warnings()
+            ],
+        }
+
+    async def _disk_report(self) -> DiskReport:
+        settings = self.settings
+        deployment = Deployment(settings.store.cluster, embedded=not settings.store.url)
+        now = datetime.fromtimestamp(self.clock.now_ns() / 1e9, UTC)
+        return await read_report(self.store, deployment, settings.disk, self.tenants.names(), now)
+
     def _free_bytes(self) -> int:
         with contextlib.suppress(OSError):
             return shutil.disk_usage(self.settings.data).free
@@ -309,6 +372,15 @@ class App:
             self.registry.set("gnomon_disk_used_bytes", float(used["used"][0].as_py() or 0))
         except GnomonError as error:
             self.events.tell("retention_failed", error.what)
+
+    async def _judge_sources(self) -> None:
+        self.sources.judge(self.clock.now_ns())
+
+    async def _save_sources(self) -> None:
+        try:
+            await asyncio.to_thread(save, self.sources.dump(), self.settings.data / "sources.json")
+        except GnomonError as error:
+            self.events.tell("sources_unsaved", error.what)
 
     async def _store_own(self) -> None:
         now_ns = self.clock.now_ns()
@@ -330,9 +402,9 @@ class App:
             await asyncio.sleep(period_s)
 
 
-def _reading_grant(authenticator: Authenticator, request: Any) -> Any:
+def _grant(authenticator: Authenticator, scope: Scope, request: Any) -> Any:
     grant = authenticator.authenticate(request.headers)
-    grant.require(Scope.READ)
+    grant.require(scope)
     return grant
 
 

@@ -18,7 +18,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from gnomon_server.access.tokens import TokenSettings
 from gnomon_server.access.web import WebSettings
 from gnomon_server.errors import InvalidInput
+from gnomon_server.intake.sources import SourceSettings
 from gnomon_server.intake.writer import IntakeLimits
+from gnomon_server.store.backup.service import BackupSettings
 from gnomon_server.store.disk import DiskSettings
 from gnomon_server.store.retention import RetentionSettings
 from gnomon_server.transport.limits import BodyLimits, HttpLimits
@@ -143,8 +145,10 @@ class Settings(_Part):
     engine: EngineMemory = EngineMemory()
     retention: RetentionSettings = RetentionSettings()
     disk: DiskSettings = DiskSettings()
+    backup: BackupSettings = BackupSettings()
     limits: LimitSettings = LimitSettings()
     intake: IntakeLimits = IntakeLimits()
+    sources: SourceSettings = SourceSettings()
     query: QuerySettings = QuerySettings()
     access: AccessSettings = AccessSettings()
     own_telemetry_s: float = 10.0
@@ -290,7 +294,7 @@ def _read_secret_files(node: Any, mistakes: list[str], where: str = "") -> None:
         return
     for name in list(node):
         path = f"{where}.{name}".lstrip(".")
-        if name in ("password_file", "secret_file"):
+        if name in ("password_file", "secret_file", "secret_key_file"):
             try:
                 node[name.removesuffix("_file")] = Path(str(node.pop(name))).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ import os
 import socket
 
 
-def tell(state: str) -> None:
+def sd_notify(state: str) -> None:
     """Send `READY=1`, `STOPPING=1`, `STATUS=...`, to whoever started us with `Type=notify`."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -22,5 +22,5 @@ async def keep_watchdog() -> None:
     if not period_us or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return
     while True:
-        tell("WATCHDOG=1")
+        sd_notify("WATCHDOG=1")
         await asyncio.sleep(period_us / 2e6)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gnomon_server.app import App
-from gnomon_server.cli.notify import keep_watchdog, tell
+from gnomon_server.cli.notify import keep_watchdog, sd_notify
 from gnomon_server.cli.settings import load_settings, refusal, server_options
 from gnomon_server.config import Settings
 from gnomon_server.errors import GnomonError
@@ -67,10 +67,10 @@ async def serve(settings: Settings) -> None:
         host, port = app.addresses["http"]
         scheme = "https" if settings.tls else "http"
         click.echo(f"\n  Gnomon is up: {scheme}://{host}:{port}  (Ctrl-C stops it)\n", err=True)
-    tell("READY=1")
+    sd_notify("READY=1")
     watchdog = asyncio.create_task(keep_watchdog())
     await stop.wait()
-    tell("STOPPING=1")
+    sd_notify("STOPPING=1")
     await app.stop()
     watchdog.cancel()
 

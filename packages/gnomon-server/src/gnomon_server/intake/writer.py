@@ -19,11 +19,12 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon_server.errors import GnomonError, Internal, Overloaded, Unavailable
+from gnomon_server.intake.context import POINT_TABLES, StageContext, point_keys
 from gnomon_server.intake.group import Group
-from gnomon_server.intake.memory import LastPoints, RecentSpans, SeenRows, span_keys
+from gnomon_server.intake.memory import LastHistograms, LastPoints, RecentSpans, SeenRows, span_keys
 from gnomon_server.intake.own_telemetry import OWN_TENANT
 from gnomon_server.intake.repair import complete_trace_index
-from gnomon_server.intake.stages import POINT_TABLES, STAGES, StageContext, point_keys
+from gnomon_server.intake.stages import STAGES
 from gnomon_server.model.batch import Batch
 from gnomon_server.model.series import meta_key
 from gnomon_server.selfmon.spans import OwnSpan, OwnSpans
@@ -85,6 +86,7 @@ class Intake:
         meter: Meter,
         limits: IntakeLimits | None = None,
         spans: OwnSpans | None = None,
+        on_batch: Callable[[Batch], object] = lambda _batch: None,
     ) -> None:
         self._store = store
         self._tenants = tenants
@@ -92,8 +94,9 @@ class Intake:
         self._meter = meter
         self._limits = limits or IntakeLimits()
         self._own_spans = spans or OwnSpans()
+        self._on_batch = on_batch
         self.seen = SeenRows()
-        self._points, self._spans = LastPoints(), RecentSpans()
+        self._points, self._histograms, self._spans = LastPoints(), LastHistograms(), RecentSpans()
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
         self._tenant_bytes: dict[str, int] = {}
@@ -135,6 +138,7 @@ class Intake:
 
     async def submit(self, batch: Batch) -> None:
         """Return when the batch is durable. `Overloaded` or `Unavailable`: not stored, the sender should try again."""
+        self._on_batch(batch)
         if not batch.tables:
             return
         if self._stopping:
@@ -221,8 +225,9 @@ class Intake:
     async def _prepare(self, members: list[_Waiting]) -> Group:
         numbered = [(waiting.batch, await self._tenants.number(waiting.batch.tenant)) for waiting in members]
         group = await asyncio.to_thread(Group.of, numbered, self._retention_days)
-        context = StageContext(self._store, self._points, self._spans, self._previous_commit)
+        context = StageContext(self._store, self._points, self._histograms, self._spans, self._previous_commit)
         self._points.keep_bound()
+        self._histograms.keep_bound()
         try:
             for stage in STAGES:
                 group = await stage(group, context)
@@ -297,7 +302,9 @@ class Intake:
         for table in POINT_TABLES:
             rows = group.tables.get(table)
             if rows is not None and rows.num_rows:
-                self._points.forget(point_keys(table, rows))
+                keys = point_keys(table, rows)
+                self._points.forget(keys)
+                self._histograms.forget(keys)
 
     async def _recall_spans(self) -> None:
         with contextlib.suppress(GnomonError):  # a shortcut only: without it, late repeats are stored twice

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -40,13 +41,23 @@ class Rejections:
         return "; ".join(f"{count} x {reason}: {self.messages[reason]}" for reason, count in counts)
 
 
+class Sender(NamedTuple):
+    """One service instance's share of a batch. `newest_ns`: the latest time it wrote on a record, refused ones too."""
+
+    signal: str
+    service: str
+    instance: str
+    records: int
+    newest_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows for one tenant that are acknowledged together.
 
     `tables` maps a table's name (model.tables) to its rows, without the columns `tenant` and `ret`, which intake adds.
     `records` is the number of what the sender counts (spans, log records, data points); `size_bytes` what it weighs in
-    memory, for the queue's bound.
+    memory, for the queue's bound. `senders` says whose records these are; empty where nobody is to be watched.
     """
 
     tenant: str
@@ -54,3 +65,4 @@ class Batch:
     records: int
     size_bytes: int
     rejections: Rejections
+    senders: tuple[Sender, ...] = ()

@@ -5,16 +5,18 @@ are gRPC's own; any other encoding is refused by gRPC itself (INTERNAL where its
 sees such a request.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 
 from gnomon_server.access.authenticator import Authenticator
 from gnomon_server.access.tokens import Scope
-from gnomon_server.errors import GnomonError, Internal
+from gnomon_server.errors import GnomonError, Internal, RetryableError, Unsupported
 from gnomon_server.receive.otlp import OtlpReceiver, Signal, protobuf_response
+from gnomon_server.selfmon.turned_away import DoorBook
 from gnomon_server.transport.body import BodyBudget
 from gnomon_server.transport.limits import BodyLimits
 from gnomon_server.transport.reply import grpc_reply
@@ -36,12 +38,13 @@ class OtlpGrpc:
 
     def __init__(
         self, receiver: OtlpReceiver, authenticator: Authenticator, limits: BodyLimits, budget: BodyBudget,
-        tls: TlsSettings | None = None,
+        book: DoorBook, tls: TlsSettings | None = None,
     ) -> None:  # fmt: skip
         self._receiver = receiver
         self._authenticator = authenticator
         self._limits = limits
         self._budget = budget
+        self._book = book
         self._tls = tls
         self._server: grpc.aio.Server | None = None
 
@@ -63,6 +66,7 @@ class OtlpGrpc:
         for signal, service in _SERVICES.items():
             handler = grpc.unary_unary_rpc_method_handler(self._handler(signal))
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
+        server.add_generic_rpc_handlers((_Unknown(self._refuse_method),))
         where = f"{host}:{port}"
         try:
             bound = (
@@ -90,12 +94,29 @@ class OtlpGrpc:
                 failure = error
             except Exception as error:  # noqa: BLE001  (a fault of ours is INTERNAL, never a broken connection)
                 failure = Internal("internal", f"the server failed on this request: {type(error).__name__}")
+            self._note(failure, signal.value, context)
             reply = grpc_reply(failure)
             context.set_trailing_metadata(reply.metadata)
             await context.abort(reply.code, reply.details)
             raise AssertionError("abort raises")
 
         return export
+
+    async def _refuse_method(self, method: str, context: grpc.aio.ServicerContext) -> None:
+        error = Unsupported(
+            "grpc_method_unknown", f"there is no method {method[:100]}", where="path",
+            hint="only the Export methods of OTLP's trace, metrics and logs services (v1) are served",
+        )  # fmt: skip
+        self._note(error, method, context)
+        reply = grpc_reply(error)
+        await context.abort(reply.code, reply.details)
+
+    def _note(self, error: GnomonError, seen: str, context: grpc.aio.ServicerContext) -> None:
+        """Note who is refused for what it did; not what may come again."""
+        if isinstance(error, RetryableError | Internal):
+            return
+        agent = next((str(value) for key, value in context.invocation_metadata() or () if key == "user-agent"), "")
+        self._book.turn_away("otlp-grpc", error.code, _host(context.peer()), seen, agent)
 
     async def _take(self, signal: Signal, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
@@ -104,6 +125,28 @@ class OtlpGrpc:
         with self._budget.lease() as lease:
             lease.take(len(body))
             return protobuf_response(await self._receiver.take(signal, body, grant.tenant, "grpc"))
+
+
+class _Unknown(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
+    """Whatever no other handler takes; gRPC itself would answer without telling us."""
+
+    def __init__(self, refuse: Callable[[str, grpc.aio.ServicerContext], Awaitable[None]]) -> None:
+        self._refuse = refuse
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        """A handler that reads nothing and refuses."""
+        method = handler_call_details.method
+
+        async def refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            await self._refuse(method, context)
+            yield b""  # never reached: abort raises
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _host(peer: str) -> str:
+    """The address in gRPC's `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`."""
+    return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]")
 
 
 def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:

@@ -25,7 +25,11 @@ EVENTS: dict[str, tuple[int, str]] = {
     "spool_drained": (INFO, "everything in the spool is in the store"),
     "spool_set_aside": (ERROR, "a spooled file was refused or damaged; it is kept for a person to look at"),
     "migrated": (INFO, "a schema migration was applied"),
-    "snapshot": (INFO, "the tables were frozen before a migration"),
+    "snapshot": (INFO, "the tables are kept as they were before a migration"),
+    "rolled_back": (ERROR, "a migration failed or was interrupted; the tables are as they were before"),
+    "backup_started": (INFO, "a backup was asked for"),
+    "backup_done": (INFO, "a backup is whole"),
+    "backup_failed": (ERROR, "a backup failed or was cancelled; nothing of it is kept"),
     "listening": (INFO, "a listener accepts connections"),
     "ready": (INFO, "the server accepts and commits"),
     "not_ready": (WARN, "the server does not accept or does not commit"),
@@ -35,11 +39,15 @@ EVENTS: dict[str, tuple[int, str]] = {
     "retention_failed": (WARN, "dropping old rows failed; tried again later"),
     "insecure_bind": (WARN, "listening beyond loopback without TLS"),
     "request_failed": (ERROR, "a request met a fault of ours"),
+    "source_silent": (WARN, "a source that was sending has stopped"),
+    "source_back": (INFO, "a source that was silent sends again"),
+    "sources_unsaved": (WARN, "the list of sources could not be written; tried again in a minute"),
     "own_telemetry_lost": (WARN, "the server's own telemetry could not be stored"),
 }
 
 _WORDS = {INFO: "info", WARN: "warn", ERROR: "error"}
 _KEPT = 1_000
+_KEPT_WARNINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class Events:
         self._out = out
         self._level = level
         self._waiting: deque[Event] = deque(maxlen=_KEPT)
+        self._warnings: deque[Event] = deque(maxlen=_KEPT_WARNINGS)
 
     def tell(self, name: str, detail: str = "") -> None:
         """Count, write and keep one event. The name must be in EVENTS."""
@@ -72,9 +81,15 @@ class Events:
         event = Event(self._clock.now_ns(), name, detail)
         self._registry.count("gnomon_events_total", event=name)
         self._waiting.append(event)
+        if severity >= WARN:
+            self._warnings.append(event)
         if severity >= self._level:
             at = datetime.fromtimestamp(event.at_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
             print(f"{at} {_WORDS[severity]:5} {name} {detail}".rstrip(), file=self._out or sys.stderr, flush=True)
+
+    def warnings(self) -> list[Event]:
+        """The newest warnings and errors, oldest first."""
+        return list(self._warnings)
 
     def take(self) -> list[Event]:
         """The events since the last call; at most the newest thousand."""

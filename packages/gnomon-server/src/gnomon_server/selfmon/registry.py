@@ -26,6 +26,10 @@ DECLARED: dict[str, tuple[str, str]] = {
     "gnomon_disk_free_bytes": ("gauge", "Bytes free on the data directory's disk."),
     "gnomon_partitions_dropped_total": ("counter", "Partitions dropped, by table and reason."),
     "gnomon_events_total": ("counter", "Named events of the server, by event."),
+    "gnomon_turned_away_total": ("counter", "Senders refused for what they sent, by listener and reason."),
+    "gnomon_sources": ("gauge", "Sources (tenant, service, instance, signal), by state."),
+    "gnomon_source_silent_seconds": ("gauge", "How long a silent source sends nothing; 0 when it is back."),
+    "gnomon_sources_forgotten_total": ("counter", "Sources no longer watched, by reason."),
     "gnomon_ready": ("gauge", "1 when the server accepts and commits."),
 }
 

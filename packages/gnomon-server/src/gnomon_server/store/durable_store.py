@@ -3,22 +3,25 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from gnomon_server.errors import Unavailable
 from gnomon_server.store.clickhouse import Address, ClickHouse
 from gnomon_server.store.ddl import Deployment
 from gnomon_server.store.interface import Insert, Params, QueryLimits, QueryStats, Settings
-from gnomon_server.store.migrations import migrate
+from gnomon_server.store.migrations import migrate, pending
 from gnomon_server.store.supervisor import EngineSettings, Supervisor
+from gnomon_server.store.upgrade import recover, upgrade
 
 _WAIT_S = 10.0  # how long a statement waits for an engine that is being restarted
 _DEEPEST_DEFINITION = 3  # store/xyz/<uuid of the table>
-_LAST_INSERTS_S = 20.0  # how long a stop waits for inserts that run
+_LAST_INSERTS_S = 20.0  # how long a stop or a pause waits for inserts that run
 
 
 def sync_definitions(database: Path) -> None:
@@ -66,27 +69,53 @@ class DurableStore:
         self.schema_number = 0
         self._inserting = 0
         self._idle = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
 
     async def start(self) -> None:
-        """Start the engine, if it is ours, and migrate."""
-        if self.supervisor:
-            await self.supervisor.start()
+        """Start the engine, if it is ours, and migrate; with data in it, so that a failure is undone."""
+        await self.open()
+        current, lacking = await pending(self.client, self._deployment)
+        if self.supervisor and current and lacking:
+            await upgrade(self.supervisor, self.client, self._deployment, current, lacking, self._on_event)
         self.schema_number = await migrate(self.client, self._deployment, self._on_event)
         if self.supervisor:
             await asyncio.to_thread(sync_definitions, self.supervisor.database)
 
+    async def open(self) -> None:
+        """Start the engine, if it is ours, and nothing more. An upgrade that was interrupted is undone before."""
+        if self.supervisor:
+            await asyncio.to_thread(recover, self.supervisor.database, self._on_event)
+            await self.supervisor.start()
+
     async def stop(self) -> None:
         """Let inserts end, close the connections, which cancels queries, then stop the engine."""
-        if self._inserting:
-            self._idle.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), _LAST_INSERTS_S)
+        with contextlib.suppress(TimeoutError):
+            await self._last_inserts()
         await self.client.close()
         if self.supervisor:
             await self.supervisor.stop()
 
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Between two calls of `insert`: those that run have ended, those that come wait. For a query, not for work."""
+        self._open.clear()
+        try:
+            await self._last_inserts()
+            yield
+        except TimeoutError:
+            raise Unavailable("store_busy", f"inserts run for more than {_LAST_INSERTS_S:.0f} s") from None
+        finally:
+            self._open.set()
+
+    async def _last_inserts(self) -> None:
+        if self._inserting:
+            self._idle.clear()
+            await asyncio.wait_for(self._idle.wait(), _LAST_INSERTS_S)
+
     async def insert(self, inserts: Sequence[Insert]) -> None:
         """Write all, in order; see the interface for the errors."""
+        await self._open.wait()
         self._inserting += 1
         try:
             await self._wait()

@@ -1,7 +1,8 @@
 """The migration runner: numbered .sql files, each applied once, in order.
 
 Statements are written to be repeatable, so a run that was interrupted is run again. Before a database that holds data
-is changed, its parts are frozen (hard links, no copy). A database that a newer server has migrated is refused.
+is changed it is kept as it was: our own engine's by store/upgrade.py, which also rolls back; the parts of a ClickHouse
+server's are frozen there (hard links, no copy). A database that a newer server has migrated is refused.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,15 +16,19 @@ Report = Callable[[str, str], Any]
 _SNAPSHOT = "snapshot"
 
 
-async def migrate(
-    client: ClickHouse, deployment: Deployment, report: Report, steps: list[Migration] | None = None
-) -> int:
-    """Bring the database to the newest number and return it. GnomonError `schema_newer` on a downgrade."""
-    await client.command(f"CREATE DATABASE IF NOT EXISTS gnomon {deployment.on_cluster}", database="default")
-    for statement in migrations_table(deployment):
-        await client.command(statement)
+async def pending(
+    client: ClickHouse, deployment: Deployment, steps: list[Migration] | None = None
+) -> tuple[int, list[Migration]]:
+    """The schema that the database is of (0: there is none), and what it lacks. Changes nothing.
+
+    GnomonError `schema_newer` on a downgrade.
+    """
     steps = migrations(deployment) if steps is None else steps
-    done = await _applied(client)
+    there = await client.command(
+        f"SELECT count() FROM system.tables WHERE database = 'gnomon' AND name = '{deployment.local('migrations')}'",
+        database="default",
+    )
+    done = await _applied(client) if int(there) else set()
     newest = steps[-1].number if steps else 0
     if done and max(done) > newest:
         raise GnomonError(
@@ -31,14 +36,24 @@ async def migrate(
             f"this data is of schema {max(done)}, this server knows {newest}",
             hint="start the newer server again, or restore a backup made before the upgrade",
         )
-    pending = [step for step in steps if step.number not in done]
-    if pending and done:
-        await _snapshot(client, deployment, max(done), report)
-    for step in pending:
+    return max(done, default=0), [step for step in steps if step.number not in done]
+
+
+async def migrate(
+    client: ClickHouse, deployment: Deployment, report: Report, steps: list[Migration] | None = None
+) -> int:
+    """Bring the database to the newest number and return it. GnomonError as `pending`, and `migration_failed`."""
+    current, lacking = await pending(client, deployment, steps)
+    await client.command(f"CREATE DATABASE IF NOT EXISTS gnomon {deployment.on_cluster}", database="default")
+    for statement in migrations_table(deployment):
+        await client.command(statement)
+    if lacking and current and not deployment.embedded:
+        await _snapshot(client, deployment, current, report)
+    for step in lacking:
         await _apply(step, client.command)
         await _note(client, deployment, step.number, step.name)
         report("migrated", f"{step.number:04} {step.name}")
-    return newest
+    return max(current, *(step.number for step in lacking)) if lacking else current
 
 
 async def _apply(step: Migration, command: Callable[..., Awaitable[str]]) -> None:

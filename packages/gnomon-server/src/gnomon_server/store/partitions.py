@@ -4,6 +4,7 @@ A partition is `(retention in days, first day)` and holds one day, or one month 
 `resources` (sql/0001_tables.sql). Its bounds say how old its rows can be; the engine's own `max_time` ends in 2106.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -22,6 +23,7 @@ SIGNAL_OF = {
     "logs": "logs",
 }
 _BY_MONTH = {"resources"}
+_DATED = re.compile(r"[0-9]+-[0-9]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Partition:
     index_bytes: int = 0
     written_s: int = 0
     """When a part of it was last written, by an insert, a merge or a mutation: Unix time."""
+    raw_bytes: int = 0
+    """Its columns without compression."""
 
     @property
     def retention_days(self) -> int:
@@ -69,14 +73,20 @@ class Partitions:
         self._deployment = deployment
 
     async def read(self) -> list[Partition]:
-        """All that hold rows, oldest first."""
+        """All that hold rows of days, oldest first."""
+        dated = [partition for partition in await self.read_all() if _DATED.fullmatch(partition.id)]
+        return sorted(dated, key=lambda partition: (partition.end, partition.table, partition.id))
+
+    async def read_all(self) -> list[Partition]:
+        """All that hold rows; a table that is not partitioned has one, `all`, which has no days."""
         found, _ = await self._store.query(
             "SELECT table, partition_id, sum(bytes_on_disk) AS bytes, sum(rows) AS rows, "
-            "sum(secondary_indices_compressed_bytes) AS indexes, toUnixTimestamp(max(modification_time)) AS written "
+            "sum(secondary_indices_compressed_bytes) AS indexes, toUnixTimestamp(max(modification_time)) AS written, "
+            "sum(data_uncompressed_bytes) AS raw "
             f"FROM {self._deployment.system('parts')} WHERE database = 'gnomon' AND active "
-            "AND match(partition_id, '^[0-9]+-[0-9]{8}$') GROUP BY table, partition_id HAVING rows > 0"
+            "GROUP BY table, partition_id HAVING rows > 0"
         )
-        partitions = [
+        return [
             Partition(
                 str(row["table"]).removesuffix("_local"),
                 row["partition_id"],
@@ -84,10 +94,10 @@ class Partitions:
                 row["rows"],
                 row["indexes"],
                 row["written"],
+                row["raw"],
             )
             for row in found.to_pylist()
         ]
-        return sorted(partitions, key=lambda partition: (partition.end, partition.table, partition.id))
 
     async def tenants(self, partition: Partition) -> frozenset[int]:
         """Whose rows are in it."""

@@ -29,8 +29,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "": 1}
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhdw]?)")
 
 # Text indexes are half of a partition's bytes and serve searches of what is new (docs/decisions/0004-tables.md).
-_TEXT_INDEXES = {"spans": ("ix_items",), "logs": ("ix_items", "ix_body")}
-_INDEXED_DAYS = 3
+TEXT_INDEXES = {"spans": ("ix_items",), "logs": ("ix_items", "ix_body")}
+INDEXED_DAYS = 3
 # The other indexes weigh 1.2 bytes a row at most. Above this there are text indexes left, and worth a rewrite.
 _OTHER_INDEX_BYTES_A_ROW = 2
 _WORTH_CLEARING_BYTES = 1 << 20
@@ -131,7 +131,7 @@ class Retention:
                 await self._delete_tenants(partition, tenants)
         for partition in left:
             if _has_old_text_indexes(partition, now.date()):
-                await self._partitions.clear_indexes(partition, _TEXT_INDEXES[partition.table])
+                await self._partitions.clear_indexes(partition, TEXT_INDEXES[partition.table])
 
     async def _expire(self, partitions: list[Partition], now: datetime) -> list[Partition]:
         left = []
@@ -209,4 +209,4 @@ class Retention:
 
 def _has_old_text_indexes(partition: Partition, today: date) -> bool:
     heavy = partition.index_bytes > partition.rows * _OTHER_INDEX_BYTES_A_ROW + _WORTH_CLEARING_BYTES
-    return heavy and partition.table in _TEXT_INDEXES and partition.is_past(_INDEXED_DAYS, today)
+    return heavy and partition.table in TEXT_INDEXES and partition.is_past(INDEXED_DAYS, today)

@@ -20,8 +20,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from gnomon_server.errors import GnomonError, InvalidInput, TooLarge, Unavailable
+from gnomon_server.transport.greeting import OnStranger
 from gnomon_server.transport.limits import HttpLimits
 from gnomon_server.transport.reply import HttpReply, http_reply
+from gnomon_server.transport.strangers import by_first_bytes
 
 # A chunked body spends bytes on chunk sizes, extensions and trailers, and the parser keeps an unfinished trailer
 # whole. One-byte chunks, the honest extreme, spend 5 bytes on each.
@@ -60,11 +62,13 @@ class Connection(HttpToolsProtocol):
         connections: Connections,
         limits: HttpLimits,
         loop: asyncio.AbstractEventLoop,
+        on_stranger: OnStranger = lambda _error, _peer, _data: None,
     ) -> None:
         super().__init__(config, connections, {}, loop)
         self.access_log = False  # uvicorn decides by whether the root logger has handlers
         self._all = connections
         self._limits = limits
+        self._on_stranger = on_stranger
         self._phase = Phase.IDLE
         self._phase_start_s = 0.0
         self._clock: asyncio.TimerHandle | None = None
@@ -102,7 +106,7 @@ class Connection(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError as error:
             if self._phase is not Phase.OVER:
-                self._refuse(InvalidInput("http_malformed", f"this is not HTTP/1.1: {error}"))
+                self._refuse(self._stranger(data, error))
             return
         # A read that brought the end of one message and the start of the next counts for neither: it is bounded itself.
         if self._phase is Phase.HEAD and phase is not Phase.BODY and self.cycle is cycle:
@@ -114,6 +118,13 @@ class Connection(HttpToolsProtocol):
             framing_bytes = self._limits.max_header_bytes + _FRAMING_BYTES_PER_BODY_BYTE * self._body_bytes
             if self._phase_bytes > framing_bytes:
                 self._refuse(InvalidInput("http_malformed", "the chunks are nearly all framing"))
+
+    def _stranger(self, data: bytes, error: httptools.HttpParserError) -> GnomonError:
+        """What somebody is told who does not speak HTTP/1.1."""
+        known = by_first_bytes(data) if self.cycle is None else None
+        found = known or InvalidInput("http_malformed", f"this is not HTTP/1.1: {error}")
+        self._on_stranger(found, self.client[0] if self.client else "", data)
+        return found
 
     def _feed(self, data: bytes) -> None:
         """Feed the parser; an offered upgrade (h2c, from Java's HTTP client) is declined by not seeing it.

@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import socket
+import ssl
+from collections.abc import Callable
 from email.utils import formatdate
 
 from starlette.types import ASGIApp
@@ -10,6 +12,7 @@ from uvicorn.config import Config
 
 from gnomon_server.errors import GnomonError
 from gnomon_server.transport.connection import Connection, Connections
+from gnomon_server.transport.greeting import Greeting, OnStranger
 from gnomon_server.transport.limits import HttpLimits
 from gnomon_server.transport.tls import TlsSettings, server_context
 
@@ -27,6 +30,7 @@ class HttpServer:
         listen: host and port; port 0 takes a free one (see `address`). One address is bound, the host's first.
         tls: certificate settings; None serves plain HTTP.
         limits: deadlines and ceilings.
+        on_stranger: hears of connections that do not speak HTTP/1.1, or not TLS, or the other way round.
     """
 
     def __init__(
@@ -35,12 +39,15 @@ class HttpServer:
         listen: tuple[str, int] = ("127.0.0.1", 0),
         tls: TlsSettings | None = None,
         limits: HttpLimits | None = None,
+        on_stranger: OnStranger = lambda _error, _peer, _data: None,
     ) -> None:
         self._app = app
         self._listen = listen
         self._tls = tls
         self._limits = limits or HttpLimits()
+        self._on_stranger = on_stranger
         self._connections = Connections()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._dating: asyncio.Task[None] | None = None
         self._address = listen
@@ -67,20 +74,37 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         listener = _bind(*self._listen)
         self._address = listener.getsockname()[:2]
-        self._server = await loop.create_server(
-            lambda: Connection(config, self._connections, self._limits, loop),
-            sock=listener,
-            backlog=_BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=self._limits.header_deadline_s if context else None,
-        )
+
+        def connection() -> asyncio.Protocol:
+            return Connection(config, self._connections, self._limits, loop, self._on_stranger)
+
+        self._server = await self._serve(listener, context, connection)
         self._dating = loop.create_task(self._keep_date(), name="http date")
+
+    async def _serve(
+        self, listener: socket.socket, context: ssl.SSLContext | None, connection: Callable[[], asyncio.Protocol]
+    ) -> asyncio.Server:
+        loop, deadline_s = asyncio.get_running_loop(), self._limits.header_deadline_s
+        if context is None:
+            return await loop.create_server(connection, sock=listener, backlog=_BACKLOG)
+        if not isinstance(loop, asyncio.BaseEventLoop):
+            # uvloop reads at once, whatever `connection_made` says: there a failed handshake passes unnoticed.
+            return await loop.create_server(
+                connection, sock=listener, backlog=_BACKLOG, ssl=context, ssl_handshake_timeout=deadline_s
+            )
+
+        def greeting() -> asyncio.Protocol:
+            return Greeting(context, deadline_s, connection, self._on_stranger, self._handshakes)
+
+        return await loop.create_server(greeting, sock=listener, backlog=_BACKLOG)
 
     async def stop(self, drain_s: float = 10.0) -> None:
         """Accept no more, let requests in flight finish for up to `drain_s` seconds, then cut what is left."""
         if self._server is None or self._dating is None:
             return
         self._server.close()
+        for handshake in list(self._handshakes):
+            handshake.cancel()
         connections = self._connections
         for connection in list(connections.connections):
             connection.shutdown()

@@ -19,6 +19,7 @@ from gnomon_server.decode.otlp.records import (
     kept,
     raw_records,
     resources_used,
+    senders_of,
     undecodable_is_invalid,
 )
 from gnomon_server.decode.otlp.scan import Pieces, Scanned, scan
@@ -51,7 +52,8 @@ def _decode(body: bytes, tenant: str, context: DecodeContext, now_ns: int) -> Ba
     resources = resources_used(origins, at, keep, tenant, context, rejections)
     times = np.where(keep, at, 0), np.minimum(observed, np.uint64(context.latest_ns))
     rows = kept(_rows(records, origins, times, context, rejections), keep)
-    return batch_of(tenant, rows.num_rows, {"resources": resources, "logs": rows}, rejections)
+    senders = senders_of("logs", origins, at, keep)
+    return batch_of(tenant, rows.num_rows, {"resources": resources, "logs": rows}, rejections, senders)
 
 
 def _rows(

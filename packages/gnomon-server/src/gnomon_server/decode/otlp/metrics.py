@@ -1,8 +1,8 @@
 """ExportMetricsServiceRequest -> rows of `series`, `samples` and what belongs to them.
 
-The other tables: `delta_samples`, `native_histograms`, `exemplars`, `metric_meta`, `resources`.
+The other tables: `delta_samples`, `native_histograms`, `delta_histograms`, `exemplars`, `metric_meta`, `resources`.
 Source: opentelemetry-proto, metrics/v1/metrics.proto. Numbers, explicit histograms and summaries become classic series
-of float64 samples; exponential histograms are native ones. Points of delta temporality go to the table `delta_samples`,
+of float64 samples; exponential histograms are native ones. Points of delta temporality go to tables of their own,
 which intake turns into totals. A point without a time, later than allowed, or of an impossible shape is refused.
 """
 
@@ -20,7 +20,14 @@ from gnomon_server.decode.otlp.exponentials import exponential_groups
 from gnomon_server.decode.otlp.histograms import histogram_groups
 from gnomon_server.decode.otlp.numbers import number_groups
 from gnomon_server.decode.otlp.points import Group, Points, Sent
-from gnomon_server.decode.otlp.records import Origins, batch_of, resources_used, scopes_of, undecodable_is_invalid
+from gnomon_server.decode.otlp.records import (
+    Origins,
+    batch_of,
+    one_each,
+    resources_used,
+    scopes_of,
+    undecodable_is_invalid,
+)
 from gnomon_server.decode.otlp.resources import Resource
 from gnomon_server.decode.otlp.series import meta_rows, series_rows, target_info_groups
 from gnomon_server.decode.otlp.summaries import summary_groups
@@ -51,6 +58,7 @@ def _decode(body: bytes, tenant: str, context: DecodeContext) -> Batch:
     exemplars = Exemplars(rejections)
     sent = _walk(wire.parse("MetricsRequest", body), context, rejections)
     points = {shape: Points(each, context, rejections) for shape, each in sent.items() if each.raws}
+    senders = one_each(sender for found in points.values() for sender in found.senders)
     groups: list[Group] = []
     native: dict[str, pa.RecordBatch] = {}
     for shape, found in points.items():
@@ -62,11 +70,10 @@ def _decode(body: bytes, tenant: str, context: DecodeContext) -> Batch:
             case "SummaryDataPoint":
                 groups += summary_groups(found)
             case _:
-                described, rows = exponential_groups(found, exemplars)
+                described, native = exponential_groups(found, exemplars)
                 groups += described
-                native = {"native_histograms": rows} if rows is not None else {}
     if not groups:
-        return batch_of(tenant, 0, {}, rejections)
+        return batch_of(tenant, 0, {}, rejections, senders)
     origins, at = _origins(list(points.values()))
     groups += target_info_groups(origins, at)
     metrics = [found.metrics[number] for found in points.values() for number in np.unique(found.metric_of).tolist()]
@@ -78,7 +85,7 @@ def _decode(body: bytes, tenant: str, context: DecodeContext) -> Batch:
         **native,
         "exemplars": exemplars.rows(),
     }
-    return batch_of(tenant, len(at), tables, rejections)
+    return batch_of(tenant, len(at), tables, rejections, senders)
 
 
 def _walk(request: Any, context: DecodeContext, rejections: Rejections) -> dict[str, Sent]:

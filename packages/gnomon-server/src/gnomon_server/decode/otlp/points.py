@@ -8,7 +8,7 @@ import numpy as np
 
 from gnomon_server.decode.otlp.context import MAX_NS, DecodeContext
 from gnomon_server.decode.otlp.metric import Metric, SeriesRow
-from gnomon_server.decode.otlp.records import Origins, check_times
+from gnomon_server.decode.otlp.records import Origins, check_times, senders_of
 from gnomon_server.decode.otlp.scan import Pieces, Scanned, scan
 from gnomon_server.model.batch import Rejections
 from gnomon_server.model.series import STALE_BITS
@@ -58,7 +58,9 @@ class Points:
         self.metric_of = np.repeat(np.arange(len(sent.metrics)), sent.counts)
         self._message = sent.message
         self._read(sent.raws)
-        self.keep(check_times(self.at, "a data point's time", context, rejections))
+        good = check_times(self.at, "a data point's time", context, rejections)
+        self.senders = senders_of("metrics", self.origins(), self.at, good)
+        self.keep(good)
 
     def __len__(self) -> int:
         return len(self.at)

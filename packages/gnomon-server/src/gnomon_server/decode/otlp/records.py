@@ -1,6 +1,6 @@
 """What the three signals share: walking resources and scopes, checking times, the rows of resources."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from gnomon_server.decode.otlp.context import MAX_NS, NS_PER_DAY, DecodeContext
 from gnomon_server.decode.otlp.resources import Resource, resource_rows
 from gnomon_server.decode.otlp.wire import DecodeError
 from gnomon_server.errors import InvalidInput
-from gnomon_server.model.batch import Batch, Rejections
+from gnomon_server.model.batch import Batch, Rejections, Sender
 
 
 @contextmanager
@@ -131,10 +131,42 @@ def resources_used(
     return resource_rows(used, context.attributes, rejections)
 
 
-def batch_of(tenant: str, records: int, tables: dict[str, pa.RecordBatch], rejections: Rejections) -> Batch:
+def senders_of(signal: str, origins: Origins, ns: np.ndarray, keep: np.ndarray) -> tuple[Sender, ...]:
+    """Who sent these records; `ns` are their times as sent, uint64[n], `keep` says which are stored, bool[n]."""
+    filled = [number for number, count in enumerate(origins.counts) if count]
+    if not filled:
+        return ()
+    starts = np.concatenate([[0], np.cumsum(origins.counts)])[filled]
+    newest = np.maximum.reduceat(ns, starts).tolist()
+    counts = np.add.reduceat(keep.astype(np.int64), starts).tolist()
+    resources = [origins.resources[number] for number in filled]
+    return one_each(
+        Sender(signal, resource.service, resource.instance, count, latest)
+        for resource, count, latest in zip(resources, counts, newest, strict=True)
+    )
+
+
+def one_each(senders: Iterable[Sender]) -> tuple[Sender, ...]:
+    """One entry for each service and instance."""
+    found: dict[tuple[str, str, str], Sender] = {}
+    for sender in senders:
+        known = found.get(sender[:3])
+        if known is not None:
+            sender = Sender(*sender[:3], known.records + sender.records, max(known.newest_ns, sender.newest_ns))  # noqa: PLW2901  (with what is known)
+        found[sender[:3]] = sender
+    return tuple(found.values())
+
+
+def batch_of(
+    tenant: str,
+    records: int,
+    tables: dict[str, pa.RecordBatch],
+    rejections: Rejections,
+    senders: tuple[Sender, ...] = (),
+) -> Batch:
     """The tables that have rows, in the order of writing."""
     filled = {name: table for name, table in tables.items() if table.num_rows}
-    return Batch(tenant, filled, records, sum(table.nbytes for table in filled.values()), rejections)
+    return Batch(tenant, filled, records, sum(table.nbytes for table in filled.values()), rejections, senders)
 
 
 def kept(rows: pa.RecordBatch, keep: np.ndarray) -> pa.RecordBatch:

@@ -15,14 +15,19 @@ from gnomon_server.model.tables import RESOURCES
 
 _MAX_KNOWN = 20_000  # resources or scopes kept decoded; emptied when reached
 UNKNOWN_SERVICE = "unknown_service"  # what the OpenTelemetry resource conventions prescribe
+_INSTANCE_KEYS = ("service.instance.id", "k8s.pod.name", "container.id", "host.name")
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A decoded resource. `rid` is a hash of its sorted typed attributes; `raws` are its KeyValue messages."""
+    """A decoded resource. `rid` is a hash of its sorted typed attributes; `raws` are its KeyValue messages.
+
+    `instance` tells the instances of a service apart: the most exact name of one that the resource carries, or ''.
+    """
 
     rid: int
     service: str
+    instance: str
     attributes: dict[str, object]
     raws: tuple[bytes, ...]
 
@@ -63,6 +68,7 @@ def _decode_resource(raw: bytes) -> Resource:
     return Resource(
         rid=xxhash.xxh3_64_intdigest(canonical),
         service=service if isinstance(service, str) and service else UNKNOWN_SERVICE,
+        instance=next((str(attributes[key]) for key in _INSTANCE_KEYS if attributes.get(key)), ""),
         attributes=attributes,
         raws=raws,
     )

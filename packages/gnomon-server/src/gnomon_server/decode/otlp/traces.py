@@ -22,6 +22,7 @@ from gnomon_server.decode.otlp.records import (
     raw_records,
     refuse,
     resources_used,
+    senders_of,
     undecodable_is_invalid,
 )
 from gnomon_server.decode.otlp.scan import Pieces, Scanned, scan
@@ -51,7 +52,8 @@ def _decode(body: bytes, tenant: str, context: DecodeContext) -> Batch:
     keep[keep] = check_times(start[keep], "span start", context, rejections)
     resources = resources_used(origins, start, keep, tenant, context, rejections)
     rows = kept(_rows(spans, origins, np.where(keep, start, 0), matrices, context, rejections), keep)
-    return batch_of(tenant, rows.num_rows, {"resources": resources, "spans": rows}, rejections)
+    senders = senders_of("traces", origins, start, keep)
+    return batch_of(tenant, rows.num_rows, {"resources": resources, "spans": rows}, rejections, senders)
 
 
 def _ids(spans: Scanned, rejections: Rejections) -> tuple[list[np.ndarray], np.ndarray]:
