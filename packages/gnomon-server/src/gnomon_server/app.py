@@ -366,10 +366,8 @@ class App:
     async def _retain(self) -> None:
         try:
             await self.retention.run_once()
-            used, _ = await self.store.query(
-                "SELECT sum(bytes_on_disk) AS used FROM system.parts WHERE database = 'gnomon'"
-            )
-            self.registry.set("gnomon_disk_used_bytes", float(used["used"][0].as_py() or 0))
+            usage = self.retention.usage
+            self.registry.set("gnomon_disk_used_bytes", usage.held_bytes + usage.leaving_bytes)
         except GnomonError as error:
             self.events.tell("retention_failed", error.what)
 

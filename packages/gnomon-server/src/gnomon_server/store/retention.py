@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from gnomon_server.selfmon.clock import Clock
 from gnomon_server.store.ddl import Deployment
-from gnomon_server.store.disk import DiskSettings, oldest_beyond, read_usage
+from gnomon_server.store.disk import DiskSettings, DiskUsage, oldest_beyond, read_usage
 from gnomon_server.store.interface import Store
 from gnomon_server.store.partitions import SIGNAL_OF, Partition, Partitions, size
 
@@ -90,7 +90,7 @@ class TenantNames(Protocol):
 
 
 class Retention:
-    """The job. `run_once` every minute or so; it is cheap when there is nothing to do.
+    """The job. `run_once` every minute or so; it is cheap when there is nothing to do. `usage` is what it found last.
 
     `on_event("partition_dropped", "spans 2026-11-13: 1.2 GB, ...")` hears of each drop,
     `count("gnomon_partitions_dropped_total", table=..., reason="retention" | "shortened" | "disk_budget")` counts it.
@@ -118,6 +118,7 @@ class Retention:
         self._partitions = Partitions(store, self._deployment)
         self._owners: dict[Partition, frozenset[int]] = {}
         self._over_budget_told = False
+        self.usage = DiskUsage(0, 0, 0)
 
     async def run_once(self) -> None:
         """Drop what is past its time, then what is over the budget; then free what takes rewriting."""
@@ -180,9 +181,9 @@ class Retention:
         return is_shorter and partition.is_past(days, today)
 
     async def _keep_budget(self, partitions: list[Partition], today: date) -> list[Partition]:
-        usage = await read_usage(self._store, self._deployment)
-        budget = usage.budget_bytes(self._disk)
-        excess = usage.held_bytes - budget
+        self.usage = await read_usage(self._store, self._deployment)
+        budget = self.usage.budget_bytes(self._disk)
+        excess = self.usage.held_bytes - budget
         chosen = oldest_beyond(partitions, excess, today)
         for partition in chosen:
             await self._drop(partition, "disk_budget", f"over the disk budget of {size(budget)}")
