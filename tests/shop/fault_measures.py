@@ -2,7 +2,6 @@
 
 import math
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +11,8 @@ from typing import Any
 
 from tests.server import Server
 
-SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
-if str(SHOP) not in sys.path:
-    sys.path.insert(0, str(SHOP))
-
-from gnomon_shop import ledger  # noqa: E402  (its folder is known from here on)
-from gnomon_shop.faults.plan import SECOND_NS, Plan  # noqa: E402  (likewise)
+from gnomon_shop import ledger
+from gnomon_shop.faults.plan import SECOND_NS, Plan
 
 Line = dict[str, Any]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.server import Server
-from tests.shop.fault_measures import MEASURES, SHOP, Line, Run, Window, failed, ms, typical
+from tests.shop.fault_measures import MEASURES, Line, Run, Window, failed, ms, typical
 
 from gnomon_shop.faults.kinds import KINDS
 from gnomon_shop.faults.plan import SECOND_NS, Fault
@@ -96,7 +96,7 @@ def shop_run(server: Server, folder: Path, specs: list[str], seconds: float, rat
     command = [sys.executable, "-m", "gnomon_shop", "run", "--otlp-grpc", server.otlp_grpc]
     command += ["--otlp-http", server.otlp_http, "--dir", str(folder), "--seconds", f"{seconds:g}"]
     command += ["--rate", f"{rate:g}", "--day", f"{DAY_MINUTES:g}", "--faults", ",".join(specs)]
-    ended = subprocess.run(command, cwd=SHOP, timeout=seconds + 150, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, timeout=seconds + 150, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return Run(folder, server)
 

@@ -17,7 +17,6 @@ from tests.server import Server
 from gnomon_shop import check, ledger
 from gnomon_shop.truth.records import Ledger
 
-SHOP = Path(__file__).parents[2] / "examples" / "shop"
 WAIT_S, DEADLINE_S = 60, 20
 
 
@@ -39,7 +38,7 @@ def shop(server: Server, directory: Path, *arguments: str) -> Iterator[None]:
     command = [sys.executable, "-m", "gnomon_shop", "run", "--otlp-grpc", server.otlp_grpc, "--otlp-http"]
     command += [server.otlp_http, "--dir", str(directory), "--rate", "2", *arguments]
     with (directory / "run.log").open("wb") as log:
-        running = subprocess.Popen(command, cwd=SHOP, stdout=log, stderr=subprocess.STDOUT)
+        running = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             yield
         finally:

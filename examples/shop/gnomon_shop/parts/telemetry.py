@@ -24,7 +24,11 @@ from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+from opentelemetry.sdk.metrics.view import (
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    View,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -50,6 +54,11 @@ STOP_S = 8.0  # then what is not delivered is lost: the runner waits for us
 
 # Amounts of money span orders of magnitude: no fixed buckets suit them.
 AMOUNTS = View(instrument_name="*.amount", aggregation=ExponentialBucketHistogramAggregation())
+# The SDK's default buckets are for milliseconds; these are the ones that the conventions give for HTTP.
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+DURATIONS = View(
+    instrument_type=metrics.Histogram, instrument_unit="s", aggregation=ExplicitBucketHistogramAggregation(SECONDS)
+)
 
 
 @dataclass
@@ -198,7 +207,7 @@ def _provided(settings: Settings, exporters: Sequence[Any], counts: Sequence[Cou
     tracers.add_span_processor(CountedSpans(counts[0]))
     tracers.add_span_processor(BatchSpanProcessor(spans))
     trace.set_tracer_provider(tracers)
-    meters = MeterProvider([PeriodicExportingMetricReader(samples)], described, views=[AMOUNTS])
+    meters = MeterProvider([PeriodicExportingMetricReader(samples)], described, views=[AMOUNTS, DURATIONS])
     metrics.set_meter_provider(meters)
     loggers = LoggerProvider(resource=described)
     loggers.add_log_record_processor(CountedLogs(counts[2]))
