@@ -28,8 +28,9 @@ from gnomon_server.store.supervisor import EngineSettings
 sys.path.insert(0, str(Path(__file__).parents[1] / "ingest"))
 from run import Server
 
-from gnomon_server.store.clickhouse import INSERT_SETTINGS
-
+# An hour in one part with its text indexes, as merges have left it; intake's own inserts leave them to the first merge.
+_AS_MERGED = {"max_insert_block_size": 10_000_000, "min_insert_block_size_rows": 10_000_000}
+_AS_MERGED |= {"min_insert_block_size_bytes": 2_000_000_000}
 _HOURS = 7 * 24
 _SERIES = 100_000
 _ATTRIBUTES = """
@@ -62,12 +63,12 @@ _FILLS = {
             {_ATTRIBUTES}
         FROM numbers({{rows}})""",
     "samples": f"""
-        WITH {{first}} + number AS g SELECT 1 AS tenant, 7 AS ret, sipHash64(g % {_SERIES}, 5) AS id,
+        WITH {{first}} + number AS g SELECT 1 AS tenant, 7 AS ret, sipHash64(toUInt64(g % {_SERIES}), 5) AS id,
             fromUnixTimestamp64Milli({{hour}} * 1000 + intDiv(number * 3600000, {{rows}})) AS ts,
             toFloat64(intDiv(g, {_SERIES}) * (1 + g % 10)) AS v
         FROM numbers({{rows}})""",
     "native_histograms": f"""
-        WITH {{first}} + number AS g SELECT 1 AS tenant, 7 AS ret, sipHash64(g % {_SERIES}, 6) AS id,
+        WITH {{first}} + number AS g SELECT 1 AS tenant, 7 AS ret, sipHash64(toUInt64(g % {_SERIES}), 6) AS id,
             fromUnixTimestamp64Milli({{hour}} * 1000 + intDiv(number * 3600000, {{rows}})) AS ts, 3 AS schema,
             toFloat64(g % 1000) AS count, toFloat64(g % 9973) AS sum,
             arrayMap(x -> toInt32(x), range(10)) AS p_idx, arrayMap(x -> toFloat64(g % 100 + x), range(10)) AS p_cnt
@@ -101,7 +102,7 @@ async def fill(folder: Path, millions: float) -> None:
                 columns, text = _columns(select), select.format(first=hour * rows, rows=rows, hour=at)
                 await store.command(
                     f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({text})",
-                    settings=INSERT_SETTINGS | {"min_insert_block_size_bytes": 1 << 28},
+                    settings=_AS_MERGED,
                 )
             progress.advance(bar)
     await store.stop()

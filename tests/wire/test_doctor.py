@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import http.server
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +26,7 @@ from tests.chaos import engine_socket
 from tests.otlp import JSON, METHODS, PROTOBUF
 from tests.server import Server
 
+from gnomon_server.cli.doctor import rounds
 from gnomon_server.cli.doctor.report import Report, State
 from gnomon_server.cli.doctor.rounds import Asked, examine
 
@@ -457,6 +460,37 @@ def test_a_name_that_is_not_in_the_certificate(secured: Server) -> None:
     assert broken(report)
 
 
+def test_a_token_is_not_given_to_an_impostor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a far address whose certificate nobody vouches for, the doctor asks, but without the token."""
+    monkeypatch.setattr(rounds, "is_loopback", lambda _host: False)
+    heard: list[str] = []
+
+    class Impostor(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(f"{self.path} {self.headers['Authorization']}")
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Impostor) as impostor:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
+        impostor.socket = context.wrap_socket(impostor.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=impostor.serve_forever, args=(0.05,), daemon=True).start()
+        report = examine(Asked(api=f"https://127.0.0.1:{impostor.server_port}", token=SECRET))
+        impostor.shutdown()
+    assert heard == ["/readyz None"]
+    assert "http.tls" in broken(report)
+
+
+def test_authorities_that_cannot_be_read(healthy: Server, tmp_path: Path) -> None:
+    """A file that is not there, or is no PEM, is a finding."""
+    (tmp_path / "noise").write_text("noise")
+    for name in ("none", "noise"):
+        assert broken(look(healthy, ca=tmp_path / name)) == {"tls.authorities"}
+
+
 # -- senders that the server has noticed
 
 
@@ -596,6 +630,15 @@ def test_a_sender_whose_clock_is_off() -> None:
 
 
 # -- freshness
+
+
+def test_a_source_with_a_hostile_name(visited: Server) -> None:
+    """The list shows its name as it is written, harmless to the terminal."""
+    request = otlp.one_of("logs", "[/x] [bold]\x1b[2J")
+    assert visited.post(f"{visited.otlp_http}/v1/logs", request.SerializeToString())[0] == 200
+    command = [sys.executable, "-m", "gnomon_server.cli", "sources", "--api", visited.api]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"})
+    assert r"[/x] [bold]\x1b[2J" in listed.stdout
 
 
 def test_sources_that_stop() -> None:

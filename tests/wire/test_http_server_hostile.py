@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -15,12 +17,15 @@ from gnomon_server.transport.body import BodyBudget, read_body
 from gnomon_server.transport.http_server import HttpServer
 from gnomon_server.transport.limits import BodyLimits, HttpLimits
 from gnomon_server.transport.reply import EXCEPTION_HANDLERS
+from gnomon_server.transport.tls import TlsSettings
 
 HEAD = b"POST /echo HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 BODY_LIMITS = BodyLimits(max_request_bytes=1_000_000, max_decoded_bytes=1_000_000, max_in_flight_bytes=4_000_000)
 # Deadlines short enough for a test; which answer comes is asserted, never when.
 QUICK = HttpLimits(header_deadline_s=0.3, body_grace_s=0.3, body_deadline_s=1, idle_timeout_s=0.3, write_stall_s=0.3)
 PATIENT = HttpLimits()
+CASES = Path(__file__).parents[1] / "cases" / "tls"
+TLS = TlsSettings(cert=CASES / "cert.pem", key=CASES / "key.pem")
 
 
 async def echo(request: Request) -> PlainTextResponse:
@@ -149,6 +154,35 @@ async def test_past_the_maximum_the_longest_waiting_makes_room() -> None:
         assert (await waiting[4][0].read()).endswith(b"hi")
         for _, writer in waiting:
             writer.close()
+
+
+async def test_those_who_never_shake_hands_make_room() -> None:
+    """A connection that says nothing to a TLS port holds a quarter of a megabyte: the oldest goes for a newcomer."""
+    limits = HttpLimits(max_connections=3)
+    server = HttpServer(APP, tls=TLS, limits=limits)
+    await server.start()
+    silent = [await asyncio.open_connection(*server.address) for _ in range(5)]
+    async with asyncio.timeout(5):
+        assert [await reader.read() for reader, _ in silent[:2]] == [b"", b""]
+    context = ssl.create_default_context(cafile=str(TLS.cert))
+    reader, writer = await asyncio.open_connection(*server.address, ssl=context, server_hostname="localhost")
+    writer.write(HEAD + b"connection: close\r\ncontent-length: 5\r\n\r\nhello")
+    assert (await reader.read()).endswith(b"hello")
+    for _, other in (*silent, (reader, writer)):
+        other.close()
+    await server.stop(0)
+
+
+async def test_only_first_bytes_are_noted() -> None:
+    """What is no HTTP is noted with how it begins; what comes later may be a secret."""
+    noted: list[tuple[str, bytes]] = []
+    server = HttpServer(APP, on_stranger=lambda error, _peer, data: noted.append((error.code, data)))
+    await server.start()
+    await say(server, b"\x16\x03\x01\x02\x00")
+    await say(server, HEAD + b"Authorization: Bearer ", b"a-secret\x00\r\n\r\n")
+    await say(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"no chunk, but a secret")
+    await server.stop(0)
+    assert noted == [("tls_on_plain_port", b"\x16\x03\x01\x02\x00"), ("http_malformed", b""), ("http_malformed", b"")]
 
 
 async def test_when_all_connections_are_at_work_a_newcomer_is_told_to_come_again() -> None:

@@ -152,8 +152,9 @@ class Disk:
                 path, target = record.paths
                 self._name(path, Link(target))
             case "w" | "t":
-                file = self._by_inode[record.inode]
-                assert isinstance(file, File)
+                file = self._by_inode.get(record.inode)
+                if not isinstance(file, File):
+                    raise UnmodelledError(f"{record.op} of inode {record.inode}, which is {type(file).__name__}")
                 file.since.append((record.offset, record.data if record.op == "w" else None))
             case "r" | "e":
                 self._rename(*record.paths, exchange=record.op == "e")

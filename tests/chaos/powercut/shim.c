@@ -125,7 +125,13 @@ static int locate(int folder, const char *path, char *found) {
     return snprintf(found, PATH_MAX, "%s%s%s", inside, *inside ? "/" : "", slash + 1) < PATH_MAX;
 }
 
-static uint64_t watched(int fd) { return fd >= 0 && fd < MAX_FD ? inode_of[fd] : 0; }
+/* libc closes some descriptors without asking us (closedir); the number may be a socket by now. */
+static uint64_t watched(int fd) {
+    struct stat about;
+    if (fd < 0 || fd >= MAX_FD || !inode_of[fd]) return 0;
+    if (fstat(fd, &about) || about.st_ino != inode_of[fd]) inode_of[fd] = 0;
+    return inode_of[fd];
+}
 
 static void forget(int fd) {
     if (fd >= 0 && fd < MAX_FD) inode_of[fd] = 0;

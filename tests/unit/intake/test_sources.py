@@ -20,22 +20,32 @@ class World:
         self.settings = settings
         self.told: list[tuple[str, str]] = []
         self.registry = Registry()
+        self.at_s = 0.0
         self.sources = self.fresh(0)
 
     def fresh(self, at_s: float) -> Sources:
         """As after a start."""
+        self.at_s = at_s
         return Sources(
             self.settings, self.registry, lambda name, detail: self.told.append((name, detail)), int(at_s * S)
         )
 
+    def pass_time(self, until_s: float) -> None:
+        """Judge every ten seconds, as the server does more often."""
+        while self.at_s + 10 < until_s:
+            self.at_s += 10
+            self.sources.judge(int(self.at_s * S))
+
     def send(self, at_s: float, service: str = "shop", instance: str = "a", ahead_s: float = 0) -> None:
         """One batch of two records."""
+        self.pass_time(at_s)
         now_ns = int(at_s * S)
         sender = Sender("traces", service, instance, 2, now_ns + int(ahead_s * S))
         self.sources.observe(Batch("acme", {}, 2, 0, Rejections(), (sender,)), now_ns)
 
     def states(self, at_s: float) -> dict[str, State]:
-        """By instance; told as a side effect, as every two seconds."""
+        """By instance, and what was told by then."""
+        self.pass_time(at_s)
         self.sources.judge(int(at_s * S))
         return {source.instance: state for source, state in self.sources.states(int(at_s * S), "acme")}
 
@@ -118,10 +128,46 @@ def test_our_own_pause_is_nobody_s_silence(tmp_path: Path) -> None:
     assert [detail.split()[3] for name, detail in world.told if name == "source_silent"] == ["gone", "a"]
 
 
+def test_our_own_pause_is_no_pause_of_theirs(tmp_path: Path) -> None:
+    """Two hours in which we were down, or suspended, teach nothing: who then stops is silent after two minutes."""
+    world = World()
+    for second in range(0, 301, 10):
+        world.send(second)
+    save(world.sources.dump(), tmp_path / "sources.json")
+    world.sources = world.fresh(7500)
+    world.sources.load(tmp_path / "sources.json")
+    for second in range(7505, 7800, 10):
+        world.send(second)
+    assert world.states(7795 + 125) == {"a": State.SILENT}
+    world.send(8000)
+    world.at_s = 15_000
+    assert world.states(15_000) == {"a": State.SENDING}, "suspended until now: it had no chance to send"
+    for second in range(15_005, 15_200, 10):
+        world.send(second)
+    assert world.names() == ["source_silent", "source_back"]
+    assert world.states(15_195 + 625)["a"] is State.SILENT
+
+
+def test_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    """Set back by a day, or known from a file of such a day: nobody is heard of from the future."""
+    world = World()
+    for second in range(86_400, 86_701, 10):
+        world.at_s = second
+        world.send(second)
+    save(world.sources.dump(), tmp_path / "sources.json")
+    world.at_s = 0
+    assert world.states(5) == {"a": State.SENDING}
+    assert world.states(130) == {"a": State.LATE}, "since when it sends is not known any more"
+    world.sources = world.fresh(0)
+    world.sources.load(tmp_path / "sources.json")
+    assert world.states(130) == {"a": State.LATE}
+
+
 def test_a_damaged_file_is_passed_over(tmp_path: Path) -> None:
     """Nothing is known then, and nothing breaks; a directory that cannot be written is told."""
     world = World()
-    for content in (b"", b"[{}]", b'{"a": 1}', b"[1]"):
+    typeless = b'[{"tenant":"t","signal":"traces","service":"s","instance":"i","first_ns":null,"last_ns":null}]'
+    for content in (b"", b"[{}]", b'{"a": 1}', b"[1]", typeless, b"\xff"):
         (tmp_path / "s").write_bytes(content)
         world.sources.load(tmp_path / "s")
         assert len(world.sources) == 0
@@ -137,6 +183,15 @@ def test_the_bound() -> None:
     assert len(world.sources) == 100
     assert world.registry.total("gnomon_sources_forgotten_total", reason="full") == 50
     assert world.states(150)["29"] is State.SENDING
+
+
+def test_what_a_sender_calls_itself_is_bounded() -> None:
+    """Ten thousand names of a megabyte would be all our memory."""
+    world = World()
+    for _ in range(3):
+        world.send(0, service="s" * 1_000_000, instance="i" * 1_000_000)
+    assert len(world.sources) == 1
+    assert len(world.sources.dump()) < 1_000
 
 
 def test_the_doctor_is_no_source() -> None:

@@ -4,6 +4,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -211,6 +212,18 @@ async def test_an_engine_that_hangs_is_replaced(folder: Path, monkeypatch: pytes
     assert not is_alive(first)
     assert supervisor.pid not in (0, first)
     await supervisor.stop()
+
+
+async def test_that_we_cannot_ask_says_nothing_of_the_engine(folder: Path) -> None:
+    """All our files are open, under a flood of connections: a healthy engine is not killed for it."""
+    supervisor = Supervisor(EngineSettings(folder), Told())
+    assert not await supervisor._has_pulse(), "nobody answers"
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        assert await supervisor._has_pulse()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 async def test_a_restart_that_fails_is_tried_again(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Upgrades of our own engine's data: what fails is undone, by itself, and queries are right again."""
 
 import asyncio
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -158,3 +160,55 @@ def test_the_command(data: Path, sql: Path) -> None:
     nothing = CliRunner().invoke(main, ["upgrade", "--data", str(data / "elsewhere")])
     assert nothing.exit_code == 1
     assert "there is no data" in nothing.output
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A database of one file of a part."""
+    part = tmp_path / "clickhouse" / "db" / "store" / "abc" / "abcdef" / "all_1_1_0"
+    part.mkdir(parents=True)
+    (part / "data.bin").write_bytes(b"rows")
+    return tmp_path / "clickhouse" / "db"
+
+
+def test_a_second_process_leaves_what_the_first_keeps(bare: Path) -> None:
+    """While an upgrade doubles the database, a server that starts must not remove the half of it."""
+    half = bare.with_name("db.before.tmp")
+    half.mkdir()
+    with (bare.parent / "engine.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(GnomonError) as refused:
+            upgrade.recover(bare, lambda *_: None)
+    assert refused.value.code == "data_dir_taken"
+    assert half.exists()
+    upgrade.recover(bare, lambda *_: None)
+    assert not half.exists()
+
+
+def test_no_room_to_keep_the_data(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, nothing is changed, and the half that was kept gives its space back."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(GnomonError, match="No space left") as refused:
+        upgrade.keep(bare)
+    assert refused.value.code == "upgrade_not_begun"
+    assert [path.name for path in bare.parent.iterdir() if path.is_dir()] == ["db"]
+
+
+@pytest.mark.parametrize(
+    "killed_at",
+    [{"db", "db.before.tmp"}, {"db", "db.before"}, {"db.failed", "db.before"}, {"db", "db.failed"}, {"db", "db.done"}],
+    ids=lambda there: "+".join(sorted(there)),
+)
+def test_killed_at_every_step(bare: Path, killed_at: set[str]) -> None:
+    """Whatever stands there, afterwards the database does, and alone: the kept one where there is one."""
+    shutil.rmtree(bare)
+    for name in killed_at:
+        bare.with_name(name).mkdir()
+        (bare.with_name(name) / "which").write_text(name, "utf-8")
+    upgrade.recover(bare, lambda *_: None)
+    assert [path.name for path in bare.parent.iterdir() if path.is_dir()] == ["db"]
+    assert (bare / "which").read_text("utf-8") == ("db.before" if "db.before" in killed_at else "db")

@@ -220,7 +220,7 @@ class App:
         grant = partial(_grant, authenticator, Scope.READ)
         admin_grant = partial(_grant, authenticator, Scope.ADMIN)
         return [
-            *health.routes(self.registry, self.not_ready_because),
+            *health.routes(self.registry, self.not_ready_because, partial(_may, authenticator, Scope.ADMIN)),
             *sql_api.routes(SqlDoor(self.store, self.tenants), grant, limits),
             *diagnosis.routes(
                 self.sources,
@@ -404,6 +404,14 @@ def _grant(authenticator: Authenticator, scope: Scope, request: Any) -> Any:
     grant = authenticator.authenticate(request.headers)
     grant.require(scope)
     return grant
+
+
+def _may(authenticator: Authenticator, scope: Scope, request: Any) -> bool:
+    try:
+        _grant(authenticator, scope, request)
+    except GnomonError:
+        return False
+    return True
 
 
 def _closing(close: Callable[[], None]) -> Callable[[], Awaitable[None]]:

@@ -1,15 +1,18 @@
 """The moment of a backup: what waits, what is held on to, what is left by a crash."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gnomon_server.errors import Unavailable
+from gnomon_server.errors import GnomonError, Unavailable
 from gnomon_server.store.backup import snapshot as snapshots
 from gnomon_server.store.backup.manifest import RowHash
 from gnomon_server.store.backup.snapshot import COPIES, forget, hash_rows, read_parts, snapshot
 from gnomon_server.store.durable_store import DurableStore
+from gnomon_server.store.supervisor import EngineSettings
 
 ROWS = (
     "INSERT INTO logs (tenant, ret, ts, body) SELECT 1, 0, now64(9) - toIntervalDay({day:UInt8}), 'x' FROM numbers(10)"
@@ -85,3 +88,45 @@ async def test_what_a_crash_left_is_removed(store: DurableStore) -> None:
         assert [part.rows for part in taken.parts if part.table == "logs"] == [10]
     await forget(store)
     assert not await databases(store)
+
+
+async def test_a_part_that_is_not_held_is_noticed(store: DurableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the copies hold is counted against what was listed: a backup of less is none."""
+    for day in (0, 1):
+        await store.command(ROWS, {"day": day})
+    link = snapshots._link
+    monkeypatch.setattr(snapshots, "_link", lambda parts: link(parts[1:]))
+    with pytest.raises(GnomonError, match="could be held on to"):
+        async with snapshot(store):
+            pass
+    assert not await databases(store)
+
+
+async def test_parts_are_hashed_some_at_a_time(store: DurableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By number, not by rows alone: their names go into one request each; in between it may be cancelled."""
+    for day in (0, 1, 2):
+        await store.command(ROWS, {"day": day})
+    parts = [part for part in await read_parts(store, "gnomon") if part.table == "logs"]
+    at_once = await hash_rows(store, "gnomon", parts)
+    monkeypatch.setattr(snapshots, "_PARTS_AT_ONCE", 2)
+    asked: list[int] = []
+    assert await hash_rows(store, "gnomon", parts, lambda: asked.append(1)) == at_once
+    assert len(asked) == 2
+
+
+async def test_copies_of_large_tables_can_be_dropped() -> None:
+    """The engine refuses to drop tables above a size, 50 GB by itself; the copies hold nothing that would be lost."""
+    with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
+        config = Path(folder) / "engine.xml"
+        config.write_text("<clickhouse><max_table_size_to_drop>10</max_table_size_to_drop></clickhouse>", "utf-8")
+        store = DurableStore(EngineSettings(Path(folder) / "data", extra=("--config-file", str(config))))
+        await store.start()
+        try:
+            await store.command(ROWS, {"day": 0})
+            with pytest.raises(GnomonError, match="size_to_drop"):
+                await store.command("DROP TABLE gnomon.logs")
+            async with snapshot(store):
+                pass
+            assert not await databases(store)
+        finally:
+            await store.stop()

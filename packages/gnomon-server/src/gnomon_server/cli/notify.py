@@ -1,6 +1,7 @@
 """Telling systemd how it goes: sd_notify(3), a datagram to the socket it names. Without systemd nothing happens."""
 
 import asyncio
+import contextlib
 import os
 import socket
 
@@ -12,7 +13,10 @@ def sd_notify(state: str) -> None:
         return
     # A leading @ stands for the NUL of an abstract address.
     path = "\0" + address[1:] if address.startswith("@") else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+    with (
+        contextlib.suppress(OSError),  # the variable outlives its socket, in a shell or container: nobody to tell
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+    ):
         sender.sendto(state.encode(), path)
 
 

@@ -7,8 +7,10 @@ import click
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from gnomon_server.cli.doctor.wire import ask, target_of, trusting
+from gnomon_server.cli.doctor.wire import NotAnAddressError, ask, target_of, trusting
+from gnomon_server.selfmon.events import printable
 
 _COLUMNS = ("state", "service", "instance", "signal", "silent_for_s", "typical_interval_s", "records", "last_seen")
 
@@ -29,7 +31,10 @@ def sources(api: str, token: str | None, tenant: str | None, state: str | None, 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if tenant:
         headers["X-Scope-OrgID"] = tenant
-    server = target_of("http", api, tls=False, port=4319)
+    try:
+        server = target_of("http", api, tls=False, port=4319)
+    except NotAnAddressError as error:
+        raise click.BadParameter(str(error), param_hint="--api") from error
     path = "/api/gnomon/v1/sources" + (f"?state={state}" if state else "")
     try:
         answer = ask(server, "GET", path, trusting(ca) if server.tls else None, headers=headers)
@@ -46,6 +51,6 @@ def sources(api: str, token: str | None, tenant: str | None, state: str | None, 
     table = Table(*_COLUMNS, box=None, pad_edge=False)
     found = orjson.loads(answer.body)["sources"]
     for source in found:
-        table.add_row(*(str(source[name]) for name in _COLUMNS))
+        table.add_row(*(Text(printable(str(source[name]))) for name in _COLUMNS))
     Console().print(table)
     click.echo(f"{len(found)} sources of tenant {orjson.loads(answer.body)['tenant']}", err=True)

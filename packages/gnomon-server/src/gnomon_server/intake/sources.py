@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gnomon_server.errors import GnomonError
 from gnomon_server.model.batch import Batch
@@ -24,6 +24,8 @@ from gnomon_server.selfmon.registry import Registry
 _NS = 1_000_000_000
 _DAY_NS = 86_400 * _NS
 _LATE_AFTER, _SILENT_AFTER = 1.5, 3.0  # in longest pauses
+_NAME_CHARACTERS = 200  # of a service or instance: senders may write megabytes, which were kept and told
+_STOOD_STILL_NS = 30 * _NS  # far more than between two looks of ours: the machine was suspended, or its clock was set
 _MAX_NAMED = 200  # silent sources with a metric series of their own: labels are for ever
 DOCTOR = "gnomon-doctor"
 """The service name of the doctor's own records, which nobody expects to go on."""
@@ -69,9 +71,9 @@ class Source:
     offset_ns: int = 0
     told: bool = False
 
-    def seen(self, now_ns: int, records: int, newest_ns: int) -> None:
-        """Another batch of it."""
-        pause = max(0, now_ns - self.last_ns)
+    def seen(self, now_ns: int, records: int, newest_ns: int, since_ns: int) -> None:
+        """Another batch of it, which could have come `since_ns`."""
+        pause = max(0, now_ns - since_ns)
         self.pause_ns = max(pause, int(self.pause_ns * 0.5 ** (pause / _DAY_NS)))  # half is forgotten each day
         self.last_ns = now_ns
         self.records += records
@@ -94,7 +96,7 @@ class Sources:
         self._registry = registry
         self._tell = tell
         # Until then nobody could send: our own pause is no silence of theirs.
-        self._up_ns = now_ns
+        self._up_ns = self._looked_ns = now_ns
         self._all: OrderedDict[tuple[str, str, str, str], Source] = OrderedDict()
         self._named: set[tuple[str, str, str]] = set()
 
@@ -102,11 +104,12 @@ class Sources:
         return len(self._all)
 
     def observe(self, batch: Batch, now_ns: int) -> None:
-        """Note who sent this batch."""
-        for signal, service, instance, records, newest_ns in batch.senders:
+        """Note who sent this batch; at most as many as are remembered."""
+        self._look(now_ns)
+        for signal, service, instance, records, newest_ns in batch.senders[: self._settings.most]:
             if service == DOCTOR:
                 continue
-            key = (batch.tenant, signal, service, instance)
+            key = (batch.tenant, signal, service[:_NAME_CHARACTERS], instance[:_NAME_CHARACTERS])
             source = self._all.get(key)
             if source is None:
                 source = self._all[key] = Source(*key, now_ns, now_ns)
@@ -119,10 +122,22 @@ class Sources:
                 source.told = False
                 quiet_s = (now_ns - source.last_ns) / _NS
                 self._tell("source_back", f"{_name(source)} after {quiet_s:.0f} s")
-            source.seen(now_ns, records, newest_ns)
+            source.seen(now_ns, records, newest_ns, max(source.last_ns, self._up_ns))
+
+    def _look(self, now_ns: int) -> None:
+        """Notice that we stood still or that the clock was set: as after a start, nobody could send meanwhile."""
+        if not 0 <= now_ns - self._looked_ns <= _STOOD_STILL_NS:
+            self._up_ns = now_ns
+            for source in self._all.values():
+                source.last_ns, source.first_ns = min(source.last_ns, now_ns), min(source.first_ns, now_ns)
+        self._looked_ns = now_ns
 
     def judge(self, now_ns: int) -> None:
-        """Tell who has fallen silent since the last time, forget who was for too long, set the metrics."""
+        """Tell who has fallen silent since the last time, forget who was for too long, set the metrics.
+
+        To be called every few seconds: a longer pause between two calls counts as one of ours.
+        """
+        self._look(now_ns)
         counts = dict.fromkeys(State, 0)
         longest: dict[tuple[str, str, str], float] = {}
         for source, state in list(self.states(now_ns)):
@@ -186,10 +201,11 @@ class Sources:
     def load(self, file: Path) -> None:
         """What an earlier run knew; a file that is damaged or of another version is passed over."""
         try:
-            found = [Source(**entry) for entry in orjson.loads(file.read_bytes())]
-        except (OSError, ValueError, TypeError):
+            found = TypeAdapter(list[Source]).validate_json(file.read_bytes(), strict=True)
+        except (OSError, ValueError):
             return
         for source in found[-self._settings.most :]:
+            source.last_ns = min(source.last_ns, self._up_ns)  # the clock may have been ahead
             self._all[source.tenant, source.signal, source.service, source.instance] = source
 
 

@@ -4,6 +4,7 @@ Lines go to standard error as `time level event detail`, and wait in a bounded l
 of the tenant `_gnomon`.
 """
 
+import contextlib
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ class Events:
         self._out = out
         self._level = level
         self._waiting: deque[Event] = deque(maxlen=_KEPT)
-        self._warnings: deque[Event] = deque(maxlen=_KEPT_WARNINGS)
+        # By name: a hundred sources that fall silent must not push out the engine's death.
+        self._warnings: dict[str, deque[Event]] = {}
 
     def tell(self, name: str, detail: str = "") -> None:
         """Count, write and keep one event. The name must be in EVENTS."""
@@ -82,17 +84,24 @@ class Events:
         self._registry.count("gnomon_events_total", event=name)
         self._waiting.append(event)
         if severity >= WARN:
-            self._warnings.append(event)
+            self._warnings.setdefault(name, deque(maxlen=_KEPT_WARNINGS)).append(event)
         if severity >= self._level:
             at = datetime.fromtimestamp(event.at_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
-            print(f"{at} {_WORDS[severity]:5} {name} {detail}".rstrip(), file=self._out or sys.stderr, flush=True)
+            line = printable(f"{at} {_WORDS[severity]:5} {name} {detail}".rstrip())
+            with contextlib.suppress(OSError):  # the log's disk is full, its reader is gone: no reason to fail for
+                print(line, file=self._out or sys.stderr, flush=True)
 
     def warnings(self) -> list[Event]:
-        """The newest warnings and errors, oldest first."""
-        return list(self._warnings)
+        """The newest warnings and errors of each name, oldest first."""
+        return sorted((event for kept in self._warnings.values() for event in kept), key=lambda event: event.at_ns)
 
     def take(self) -> list[Event]:
         """The events since the last call; at most the newest thousand."""
         taken = list(self._waiting)
         self._waiting.clear()
         return taken
+
+
+def printable(text: str) -> str:
+    """On one line and harmless to a terminal: what senders write may hold line breaks and control sequences."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -33,7 +33,8 @@ class Marks:
 
     def ready(self, addresses: Mapping[str, tuple[str, int]], *, tls: bool) -> None:
         """Say where it listens."""
-        content = {"pid": os.getpid(), "tls": tls, "addresses": addresses}
+        pid = os.getpid()
+        content = {"pid": pid, "started": started(pid), "tls": tls, "addresses": addresses}
         with contextlib.suppress(OSError):  # a courtesy; serving matters more
             (self._data / _RUNNING).write_bytes(orjson.dumps(content))
             (self._data / _FAILED).unlink(missing_ok=True)
@@ -49,12 +50,20 @@ class Marks:
                 (self._data / _FAILED).write_bytes(orjson.dumps({"at_ns": at_ns, **error.to_dict()["error"]}))
 
     def read_running(self) -> dict[str, Any]:
-        """`pid`, `tls`, `addresses` of a server that runs or was killed; empty when there is none."""
+        """`pid`, `started`, `tls`, `addresses` of a server that runs or was killed; empty when there is none."""
         return _read(self._data / _RUNNING)
 
     def read_failure(self) -> dict[str, Any]:
         """`at_ns`, `code`, `what`, `where`, `hint` of the last start if it failed; else empty."""
         return _read(self._data / _FAILED)
+
+
+def started(pid: int) -> int:
+    """When a process began, in clock ticks since the machine did: with its id it names one for ever. 0: unknown."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(") ")[2].split()[19])
+    except (OSError, IndexError):
+        return 0
 
 
 def _read(file: Path) -> dict[str, Any]:

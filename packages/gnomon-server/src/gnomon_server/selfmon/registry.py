@@ -109,10 +109,12 @@ class Registry:
             ]
         yield from sorted(found, key=lambda item: item[:2])
 
-    def text(self) -> str:
-        """The exposition of everything."""
+    def text(self, *, with_tenants: bool = True) -> str:
+        """The exposition of everything, or of what names no tenant."""
         lines: list[str] = []
         for name, kind, labels, value in self.numbers():
+            if not with_tenants and any(key == "tenant" for key, _ in labels):
+                continue
             _head(lines, name, kind)
             lines.append(f"{name}{_braces(labels)} {value:.17g}")
         for name, labels, histogram in self.histograms():

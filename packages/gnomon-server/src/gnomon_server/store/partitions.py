@@ -122,7 +122,9 @@ class Partitions:
 
     async def _alter(self, partition: Partition, change: str) -> None:
         table, where = self._deployment.local(partition.table), self._deployment.on_cluster
-        await self._store.command(f"ALTER TABLE {table} {where} {change}", settings={"mutations_sync": 1})
+        # Else the engine refuses to drop more than 50 GB at once (code 359): a guard for people, not for retention.
+        settings = {"mutations_sync": 1, "max_partition_size_to_drop": 0}
+        await self._store.command(f"ALTER TABLE {table} {where} {change}", settings=settings)
 
 
 def size(count_bytes: float) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ _BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 _ABORT_S = 2.0  # to write its stacks; more than that is a core dump
 _PULSE_S = 5.0  # how often the engine is asked for a sign of life, and how long it may take
 _STEADY_S = 60.0  # after so long the next crash starts the back-off anew
+# What we ourselves are short of when we cannot ask: it says nothing of the engine.
+_OUR_WANT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _LONGEST_SOCKET_PATH = 100  # the system allows 107 bytes on Linux, 103 on macOS
 
 _REASONS = {
@@ -172,20 +175,21 @@ class Supervisor:
                     self._available.clear()
                     self._on_event("engine_hung", f"no sign of life {missed} times, pid {process.pid}; killing it")
                     await _abort(process)
+                    missed = 0  # one that cannot even be killed (its disk hangs) is told of now and then
             return ended.result()
         finally:
             ended.cancel()
 
     async def _has_pulse(self) -> bool:
-        """Whether the engine answers, which it does after it has run a statement."""
+        """Whether the engine answers, which it does after it has run a statement; or we cannot ask it."""
         try:
             async with asyncio.timeout(_PULSE_S):
                 reader, writer = await asyncio.open_unix_connection(self.socket)
                 with contextlib.closing(writer):
                     writer.write(b"GET /ping HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n")
                     return b" 200 " in await reader.readline()
-        except (OSError, TimeoutError):
-            return False
+        except OSError as error:  # TimeoutError is one
+            return error.errno in _OUR_WANT
 
 
 def _ending(code: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from gnomon_server.errors import DeadlineExceeded, GnomonError, TooLarge
 from gnomon_server.store.clickhouse import ClickHouse
 from gnomon_server.store.ddl import Deployment, Migration
-from gnomon_server.store.interface import QueryLimits
+from gnomon_server.store.interface import QueryLimits, Settings
 from gnomon_server.store.migrations import migrate
 from gnomon_server.store.supervisor import Supervisor
 
@@ -26,6 +26,8 @@ Report = Callable[[str, str], Any]
 
 _PART_DEPTH = 4  # store/xyz/<uuid of the table>/<part>
 _SMALL = (".txt", ".json")  # the engine may rewrite these in place
+# Whether a view answers shows in its first rows; one that groups would read a whole store for them.
+_A_FEW_ROWS: Settings = {"max_rows_to_read": 100_000, "read_overflow_mode": "break"}
 _CHECK = QueryLimits(deadline_s=60.0)
 
 
@@ -92,7 +94,7 @@ async def read_state(client: ClickHouse) -> State:
 
 async def _fault(client: ClickHouse, view: str) -> str:
     try:
-        await client.query(f"SELECT * FROM `{view}` LIMIT 1", None, "gnomon_sql", None, _CHECK)
+        await client.query(f"SELECT * FROM `{view}` LIMIT 1", None, "gnomon_sql", _A_FEW_ROWS, _CHECK)
     except (DeadlineExceeded, TooLarge):
         return ""  # it is understood; that it is large is no fault
     except GnomonError as error:
@@ -124,7 +126,14 @@ def keep(database: Path) -> None:
     with _owned(database):
         half = database.with_name("db.before.tmp")
         shutil.rmtree(half, ignore_errors=True)
-        shutil.copytree(database, half, symlinks=True, copy_function=_link_or_copy(database))
+        try:
+            shutil.copytree(database, half, symlinks=True, copy_function=_link_or_copy(database))
+        except OSError as error:
+            shutil.rmtree(half, ignore_errors=True)
+            # shutil.Error holds a list: source, target and reason of each file.
+            why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+            hint = "nothing is changed; make room (gnomon upgrade --dry-run tells how much), then start again"
+            raise GnomonError("upgrade_not_begun", f"the data cannot be kept: {why}", str(half), hint) from error
         os.sync()
         half.rename(_kept(database))
         _sync(database.parent)
@@ -133,30 +142,42 @@ def keep(database: Path) -> None:
 def put_back(database: Path) -> None:
     """Make the double the database again; the engine must be stopped."""
     with _owned(database):
-        failed = database.with_name("db.failed")
-        if database.exists():
-            shutil.rmtree(failed, ignore_errors=True)
-            database.rename(failed)
-        _kept(database).rename(database)
-        _sync(database.parent)
+        _put_back(database)
+
+
+def _put_back(database: Path) -> None:
+    failed = database.with_name("db.failed")
+    if database.exists():
         shutil.rmtree(failed, ignore_errors=True)
+        database.rename(failed)
+    _kept(database).rename(database)
+    _sync(database.parent)
+    shutil.rmtree(failed, ignore_errors=True)
 
 
 def let_go(database: Path) -> None:
     """Give up the double: from here on there is no way back."""
     done = database.with_name("db.done")
+    os.sync()  # what the migration wrote, before what it replaces goes
     _kept(database).rename(done)
     _sync(database.parent)
     shutil.rmtree(done, ignore_errors=True)
 
 
 def recover(database: Path, report: Report) -> None:
-    """Undo an upgrade that was killed, and remove what one has left. Before the engine is started."""
-    if _kept(database).exists():
-        put_back(database)
-        report("rolled_back", "an upgrade was interrupted; the data is as it was before")
-    for left in ("db.before.tmp", "db.failed", "db.done"):
-        shutil.rmtree(database.with_name(left), ignore_errors=True)
+    """Undo an upgrade that was killed, and remove what one has left. Before the engine is started.
+
+    GnomonError `data_dir_taken` when it is another process's, which still works on it.
+    """
+    left = [database.with_name(name) for name in ("db.before.tmp", "db.failed", "db.done")]
+    if not any(path.exists() for path in (_kept(database), *left)):
+        return
+    with _owned(database):
+        if _kept(database).exists():
+            _put_back(database)
+            report("rolled_back", "an upgrade was interrupted; the data is as it was before")
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def kept_bytes(database: Path) -> tuple[int, int]:
@@ -165,7 +186,10 @@ def kept_bytes(database: Path) -> tuple[int, int]:
     for folder, _, names in os.walk(database):
         for name in names:
             path = Path(folder, name)
-            size = path.lstat().st_size
+            try:
+                size = path.lstat().st_size
+            except FileNotFoundError:  # the engine runs, and merges
+                continue
             if _is_of_a_part(path, database):
                 linked += size
             else:

@@ -121,9 +121,11 @@ class Connection(HttpToolsProtocol):
 
     def _stranger(self, data: bytes, error: httptools.HttpParserError) -> GnomonError:
         """What somebody is told who does not speak HTTP/1.1."""
-        known = by_first_bytes(data) if self.cycle is None else None
+        # Only a connection's first bytes tell; later ones are somebody's headers or body, and nobody's to see.
+        is_first = not self._phase_bytes and self.cycle is None
+        known = by_first_bytes(data) if is_first else None
         found = known or InvalidInput("http_malformed", f"this is not HTTP/1.1: {error}")
-        self._on_stranger(found, self.client[0] if self.client else "", data)
+        self._on_stranger(found, self.client[0] if self.client else "", data if is_first else b"")
         return found
 
     def _feed(self, data: bytes) -> None:

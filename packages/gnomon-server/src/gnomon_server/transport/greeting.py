@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from gnomon_server.errors import GnomonError, InvalidInput
 
@@ -23,22 +24,33 @@ class Greeting(asyncio.Protocol):
         deadline_s: float,
         make: Callable[[], asyncio.Protocol],
         on_stranger: OnStranger,
-        underway: set[asyncio.Task[None]],
+        underway: dict[asyncio.Task[None], None],
+        most: int,
     ) -> None:
         self._context = context
         self._deadline_s = deadline_s
         self._make = make
         self._on_stranger = on_stranger
         self._underway = underway
+        self._most = most
         self._early: list[bytes] = []
         self._is_lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio narrows it too
-        """Begin; nothing is read before."""
+        """Begin, in the place of the oldest if too many shake hands: it is the slowest. Nothing is read before."""
         transport.pause_reading()
+        if len(self._underway) >= self._most:
+            oldest = next(iter(self._underway))
+            oldest.cancel()
+            del self._underway[oldest]
         task = asyncio.get_running_loop().create_task(self._greet(transport), name="tls handshake")
-        self._underway.add(task)
-        task.add_done_callback(self._underway.discard)
+        self._underway[task] = None
+        task.add_done_callback(partial(self._over, transport))
+
+    def _over(self, transport: asyncio.Transport, greeting: asyncio.Task[None]) -> None:
+        self._underway.pop(greeting, None)
+        if greeting.cancelled():  # perhaps before its first step, and nothing would ever close it
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Keep what came with the last of the handshake."""

@@ -47,7 +47,7 @@ class HttpServer:
         self._limits = limits or HttpLimits()
         self._on_stranger = on_stranger
         self._connections = Connections()
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], None] = {}
         self._server: asyncio.Server | None = None
         self._dating: asyncio.Task[None] | None = None
         self._address = listen
@@ -94,7 +94,9 @@ class HttpServer:
             )
 
         def greeting() -> asyncio.Protocol:
-            return Greeting(context, deadline_s, connection, self._on_stranger, self._handshakes)
+            return Greeting(
+                context, deadline_s, connection, self._on_stranger, self._handshakes, self._limits.max_connections
+            )
 
         return await loop.create_server(greeting, sock=listener, backlog=_BACKLOG)
 

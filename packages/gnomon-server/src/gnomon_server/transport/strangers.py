@@ -8,7 +8,7 @@ import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gnomon_server.errors import GnomonError, InvalidInput, NotFound, RetryableError
+from gnomon_server.errors import GnomonError, Internal, InvalidInput, NotFound, RetryableError
 from gnomon_server.selfmon.turned_away import DoorBook
 from gnomon_server.transport.reply import response
 
@@ -110,8 +110,8 @@ class Strangers:
 
 
 def note(book: DoorBook, listener: str, error: GnomonError, scope: Scope) -> None:
-    """Note an HTTP request that is refused for what its sender did; not one that may come again."""
-    if isinstance(error, RetryableError):
+    """Note an HTTP request that is refused for what its sender did; not one that may come again, nor our own fault."""
+    if isinstance(error, RetryableError | Internal):
         return
     agent = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"user-agent"), "")
     peer = (scope.get("client") or ("",))[0]

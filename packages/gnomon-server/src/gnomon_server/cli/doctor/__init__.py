@@ -7,6 +7,7 @@ import click
 
 from gnomon_server.cli.doctor.report import State
 from gnomon_server.cli.doctor.rounds import Asked, examine
+from gnomon_server.cli.doctor.wire import NotAnAddressError
 
 
 @click.command()
@@ -39,9 +40,12 @@ def doctor(as_json: bool, quiet: bool, **asked: object) -> None:
     query's answer, and looks at settings, ports, disk, memory, clocks, certificates, tokens, and at whoever sends in
     vain. Of a server that does not start it says why. Exit code 0: nothing is broken (warnings stand apart); 1: it is.
     """
-    report = examine(Asked(**asked))  # type: ignore[arg-type]  # the options above, by their names
+    try:
+        report = examine(Asked(**asked))  # type: ignore[arg-type]  # the options above, by their names
+    except NotAnAddressError as error:
+        raise click.UsageError(str(error)) from error
     if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(report.as_dict(), indent=2))
     else:
         for found in report.findings:
             if not quiet or found.state in (State.BROKEN, State.WARNING):

@@ -1,7 +1,6 @@
 """Who sends in vain, who has stopped, whose clock is off: as the server has noted, and as processes here are told."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -46,9 +45,11 @@ _UNSERVED_CURE = "this API is not served: send OTLP (a Collector or Alloy receiv
 _ONLY_ODD = {"http_malformed", "host_forbidden", "token_missing", "tls_refused"}
 
 
-def check_turned_away(entries: Iterable[Mapping[str, Any]], own: str, report: Report) -> None:
-    """Name each sender whose telemetry is refused for what it is. `own`: the doctor's agent, which does not count."""
-    now_ns = time.time_ns()
+def check_turned_away(entries: Iterable[Mapping[str, Any]], own: str, now_ns: int, report: Report) -> None:
+    """Name each sender whose telemetry is refused for what it is.
+
+    `own`: the doctor's agent, which does not count. `now_ns`: by the server's clock, as the entries are.
+    """
     recent = [
         entry for entry in entries if now_ns - entry["last_ns"] < _RECENT_S * 1e9 and not entry["agent"].startswith(own)
     ]
@@ -91,14 +92,19 @@ def check_environments(targets: Sequence[Target], report: Report) -> None:
     for process in (Process(os.getpid()), *processes()):
         variables = process.environment()
         for name, endpoint, protocol in _endpoints(variables):
-            parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
-            if (parts.hostname or "").lower() not in ours or parts.port not in ports:
+            try:
+                parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+                host, port = (parts.hostname or "").lower(), parts.port
+            except ValueError:  # no address at all, so not ours
+                continue
+            if host not in ours or port not in ports:
                 continue
             looked_at += 1
-            wrong = _wrong(ports[parts.port], parts.scheme, parts.path, protocol, name)
+            wrong = _wrong(ports[port], parts.scheme, parts.path, protocol, name)
             if wrong and (endpoint, wrong[0]) not in told:
                 told.add((endpoint, wrong[0]))
-                report.warn("exporters.environment", f"{process}: {name}={endpoint} {wrong[0]}", wrong[1])
+                shown = endpoint.rpartition("@")[2]  # without a user's password
+                report.warn("exporters.environment", f"{process}: {name}={shown} {wrong[0]}", wrong[1])
     if not told:
         report.ok("exporters.environment", f"{looked_at} OTEL_ endpoints of processes here point at us, none wrongly")
 
@@ -169,9 +175,8 @@ _EVENT_CURES = {
 }
 
 
-def check_events(warnings: Sequence[Mapping[str, Any]], report: Report) -> None:
-    """What the server itself has warned of in the last hour."""
-    now_ns = time.time_ns()
+def check_events(warnings: Sequence[Mapping[str, Any]], now_ns: int, report: Report) -> None:
+    """What the server itself has warned of in the last hour, by its own clock."""
     latest: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for event in warnings:
         if event["name"] in _EVENT_CURES and now_ns - event["at_ns"] < _TELLING_EVENTS_S * 1e9:

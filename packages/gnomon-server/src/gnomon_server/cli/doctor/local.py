@@ -1,6 +1,7 @@
 """What /proc says of this machine: who listens on a port, who holds a lock, what a process is and may."""
 
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -36,7 +37,9 @@ class Process:
             words = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             words = []
-        text = b" ".join(words).decode("utf-8", "replace").strip()
+        # Without its options: a password may be among them, and reports are shown around. `python -m x` is a name.
+        shown = itertools.takewhile(lambda word: not word.startswith(b"-") or word == b"-m", words)
+        text = b" ".join(shown).decode("utf-8", "replace").strip()
         return f"process {self.pid}" + (f" ({text[:_SHOWN_CHARACTERS]})" if text else "")
 
     def open_files(self) -> tuple[int, int]:

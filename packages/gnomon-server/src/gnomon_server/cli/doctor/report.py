@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gnomon_server.selfmon.events import printable
+
 
 class State(StrEnum):
     """How a check ended."""
@@ -30,10 +32,10 @@ class Finding:
     cure: str = ""
 
     def lines(self) -> Iterator[str]:
-        """For people."""
-        yield f"{_SIGNS[self.state]} {self.check:<22} {self.what}"
+        """For people; much of it was written by others."""
+        yield printable(f"{_SIGNS[self.state]} {self.check:<22} {self.what}")
         if self.cure:
-            yield f"  cure: {self.cure}"
+            yield printable(f"  cure: {self.cure}")
 
 
 @dataclass(slots=True)

@@ -14,11 +14,12 @@ from gnomon_server.cli.doctor import exporters, machine, setup, storage
 from gnomon_server.cli.doctor.local import Process
 from gnomon_server.cli.doctor.path import Way, follow
 from gnomon_server.cli.doctor.report import Report
-from gnomon_server.cli.doctor.wire import Answer, Target, ask, spoken_at, target_of
+from gnomon_server.cli.doctor.wire import Answer, Target, ask, spoken_at, target_of, trusting
 from gnomon_server.config import Listen, Loaded, Settings
-from gnomon_server.selfmon.marks import Marks
+from gnomon_server.selfmon.marks import Marks, started
 
 _AGENT = "gnomon-doctor"
+_READY = "/readyz"
 _PORTS = {"otlp-grpc": 4317, "otlp-http": 4318, "http": 4319}
 
 
@@ -68,6 +69,12 @@ class Patient:
         """Where the native API is."""
         return self.addresses.get("http")
 
+    @property
+    def ca(self) -> Path | None:
+        """Whom an application trusts: as asked, else the server's own certificate where it is known."""
+        own = self.settings.tls.cert if self.settings.tls is not None and self.is_local else None
+        return self.asked.ca or own
+
 
 def examine(asked: Asked) -> Report:
     """Look at everything; what cannot be looked at is skipped with its reason."""
@@ -96,7 +103,8 @@ def _find(asked: Asked, loaded: Loaded | None) -> Patient:
     data = Path(asked.data) if asked.data else settings.data
     marks = Marks(data).read_running()
     pid = int(marks.get("pid", 0))
-    pid = pid if pid and Process(pid).is_alive else 0
+    # Another one has its id, perhaps, after a restart of the machine; in a container perhaps we ourselves.
+    pid = pid if Process(pid).is_alive and started(pid) == marks.get("started") else 0
     addresses: dict[str, Target] = {}
     for name, listen in setup.listeners(settings).items():
         addresses[name] = target_of(name, str(listen), tls=settings.tls is not None, port=_PORTS[name])
@@ -141,6 +149,7 @@ def _look_at_setup(patient: Patient, report: Report) -> None:
 
 def _look_at_data(patient: Patient, report: Report) -> None:
     data, settings, pid = patient.data, patient.settings, patient.pid
+    there = False
     with report.guarded("data.directory"):
         there = storage.check_directory(data, report)
     with report.guarded("disk"):
@@ -187,7 +196,7 @@ def _look_at_server(patient: Patient, report: Report) -> dict[str, Any]:
     if api is None:
         report.skip("server.running", "the API is off: it says nothing of itself")
         return {}
-    answer = _get(patient, "/readyz")
+    answer = _get(patient, _READY)
     if answer is None:
         _tell_absent(patient, api, report)
         return {}
@@ -228,23 +237,30 @@ def _get(patient: Patient, path: str) -> Answer | None:
     api = patient.api
     if api is None:
         return None
+    headers = patient.asked.headers()
     context = None
-    if api.tls:
+    if api.tls and (is_loopback(api.host) or path == _READY):
         context = ssl.create_default_context()
         # Whether applications trust it is the business of the checks `.tls`; here it is only asked how it is.
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if not is_loopback(api.host):
+            headers.pop("Authorization", None)  # not for whoever answers there
     try:
-        return ask(api, "GET", path, context, headers=patient.asked.headers())
+        context = trusting(patient.ca) if api.tls and context is None else context
+        return ask(api, "GET", path, context, headers=headers)
     except (OSError, http.client.HTTPException):
         return None
 
 
 def _follow_path(patient: Patient, report: Report) -> None:
-    ca = patient.asked.ca
-    if ca is None and patient.settings.tls is not None and patient.is_local:
-        ca = patient.settings.tls.cert
+    try:
+        trusting(patient.ca)
+    except OSError as error:
+        cure = "give --ca the PEM file of the authorities that applications trust"
+        report.broken("tls.authorities", f"{patient.ca} cannot be used: {error.strerror or error}", cure)
+        return
     targets = [patient.addresses[name] for name in _PORTS if name in patient.addresses]
-    follow(Way(targets, patient.api, ca, patient.asked.headers()), report)
+    follow(Way(targets, patient.api, patient.ca, patient.asked.headers()), report)
 
 
 def _ask_server(patient: Patient, report: Report) -> None:
@@ -256,17 +272,25 @@ def _ask_server(patient: Patient, report: Report) -> None:
         machine.check_clock(whoami.json()["now_ns"], before_ns, after_ns, report)
         said = whoami.json()
         report.ok("access.token", f"{said['name']}, tenant {said['tenant']}, scopes {', '.join(said['scopes'])}")
-    elif whoami is not None:
+    elif whoami is not None and whoami.status != http.HTTPStatus.NOT_FOUND:
         cure = "see access.tokens of the server; give it with --token"
         report.broken("access.token", f"{whoami.letter.what} [{whoami.letter.code}]", whoami.letter.hint or cure)
     sources = _get(patient, "/api/gnomon/v1/sources")
     if sources is not None and sources.status == http.HTTPStatus.OK:
         exporters.check_sources(sources.json()["sources"], report)
     else:
-        report.skip("sources.silent", "to see the sources takes a token with the scope read")
+        report.skip("sources.silent", _unasked(sources, "to see the sources takes a token with the scope read"))
     diagnosis = _get(patient, "/api/gnomon/v1/diagnosis")
     if diagnosis is not None and diagnosis.status == http.HTTPStatus.OK:
-        exporters.check_turned_away(diagnosis.json()["turned_away"], _AGENT, report)
-        exporters.check_events(diagnosis.json()["warnings"], report)
+        noted = diagnosis.json()
+        exporters.check_turned_away(noted["turned_away"], _AGENT, noted["now_ns"], report)
+        exporters.check_events(noted["warnings"], noted["now_ns"], report)
     else:
-        report.skip("exporters", "to see who is turned away takes a token with the scope admin")
+        report.skip("exporters", _unasked(diagnosis, "to see who is turned away takes a token with the scope admin"))
+
+
+def _unasked(answer: Answer | None, what_it_takes: str) -> str:
+    """Why the server did not say."""
+    if answer is not None and answer.status == http.HTTPStatus.NOT_FOUND:
+        return "the server is of a version that does not say"
+    return what_it_takes if answer is not None else "the server did not answer"

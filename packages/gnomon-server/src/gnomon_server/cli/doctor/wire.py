@@ -20,6 +20,10 @@ _CODE = re.compile(r"\[([a-z_0-9]+)\]")
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h
 
 
+class NotAnAddressError(ValueError):
+    """Neither HOST:PORT nor a URL."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One listener as an application is told it. `name` is the server's name of it: otlp-grpc, otlp-http, http."""
@@ -41,11 +45,19 @@ class Target:
 
 
 def target_of(name: str, address: str, *, tls: bool, port: int) -> Target:
-    """Of `HOST:PORT` or a URL; the scheme, where there is one, decides about TLS. ValueError for what is neither."""
-    parts = urlsplit(address if "://" in address else f"//{address}")
+    """Of `HOST:PORT` or a URL; the scheme, where there is one, decides about TLS.
+
+    Raises:
+        NotAnAddressError: it is neither.
+    """
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        port = parts.port or port
+    except ValueError as error:
+        raise NotAnAddressError(f"{address} is no address: {error}") from error
     scheme_tls = {"http": False, "grpc": False, "https": True, "grpcs": True}.get(parts.scheme, tls)
     host = parts.hostname or "127.0.0.1"
-    return Target(name, _reachable(host), parts.port or port, scheme_tls, parts.path.rstrip("/"))
+    return Target(name, _reachable(host), port, scheme_tls, parts.path.rstrip("/"))
 
 
 def _reachable(host: str) -> str:

@@ -5,6 +5,7 @@ part and where its bytes lie; those of an increment lie partly in the packs of e
 """
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +18,9 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 _MASK = (1 << 64) - 1
+_PACK = re.compile(r"\w[\w.-]*/\d+\.pack")
+_NAME = re.compile(r"(?!\.{1,2}$)[^/\0]+")
+_DEFINITION = re.compile(r"CREATE (?:TABLE|VIEW|MATERIALIZED VIEW) ((?:gnomon|gnomon_sql)\.\w+)\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +158,30 @@ def decoded(content: bytes, where: str) -> Manifest:
     if hashlib.sha256(body).hexdigest() != digest:
         raise damaged("the manifest's checksum is wrong", where)
     try:
-        return _READER.validate_json(body)
+        manifest = _READER.validate_json(body)
     except ValidationError as error:
         raise damaged(f"the manifest cannot be read: {error.error_count()} mistakes", where) from None
+    if (strange := _strange(manifest)) is not None:
+        raise damaged(f"the manifest names what no backup holds: {strange[:100]!r}", where)
+    return manifest
+
+
+def _strange(manifest: Manifest) -> str | None:
+    """A name that leads elsewhere, or a statement that makes something else: a restore would follow it."""
+    for table in manifest.tables:
+        made = _DEFINITION.match(table.definition)
+        if made is None or made[1] != f"{table.database}.{table.name}":
+            return table.definition
+    parts = [part for table in manifest.tables for part in table.parts]
+    files = [*manifest.files, *(file for part in parts for file in part.files)]
+    names = (*(part.name for part in parts), *(file.path for file in files))
+    packs = {extent.pack for file in files for extent in file.extents}
+    strange = (
+        *(name for name in names if not _NAME.fullmatch(name)),
+        *(name for name in manifest.packs if not _PACK.fullmatch(name)),
+        *(packs - manifest.packs.keys()),
+    )
+    return next(iter(strange), None)
 
 
 def damaged(what: str, where: str) -> GnomonError:

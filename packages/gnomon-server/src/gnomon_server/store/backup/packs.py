@@ -75,8 +75,9 @@ class Packer:
         return f"{self._backup}/{len(self.packs) + 1:06}.pack"
 
     def _flush(self) -> None:
-        self._place.write(self._name, bytes(self._pack))
-        self.packs[self._name] = len(self._pack)
+        name = self._name
+        self.packs[name] = len(self._pack)  # before it is written: one that failed may be there all the same
+        self._place.write(name, bytes(self._pack))
         self._pack.clear()
 
 

@@ -56,7 +56,7 @@ class FolderPlace:
         half = path.with_name(path.name + ".tmp")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with half.open("wb") as file:
+            with open(half, "wb", opener=_private) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -96,6 +96,10 @@ class FolderPlace:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _unusable(path: Path, error: OSError) -> GnomonError:

@@ -5,6 +5,7 @@ that fails or is killed leaves nothing that a server would take for data.
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -78,18 +79,34 @@ async def restore(
 def _stage(data: Path) -> Iterator[Path]:
     """The folder that a restore works in; with it goes what it made of `data`, unless something stands there then."""
     existed = data.exists()
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     stage = data / _STAGE
-    shutil.rmtree(stage, ignore_errors=True)
-    stage.mkdir(mode=0o700, parents=True)
-    try:
-        yield stage
-    finally:
+    with _alone(data):
         shutil.rmtree(stage, ignore_errors=True)
-        if not existed and not any(data.iterdir()):
-            data.rmdir()
+        stage.mkdir(mode=0o700)
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+            if not existed and not any(data.iterdir()):
+                data.rmdir()
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InvalidInput("target_not_empty", f"another restore makes {data}", "--data") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _take_place(stage: Path, data: Path, files: list[str]) -> None:
+    check_target(data)  # a server may have been started there meanwhile
     os.sync()  # thousands of files, each of which would cost a sync of its own
     for name in (*files, "clickhouse"):
         (stage / name).rename(data / name)

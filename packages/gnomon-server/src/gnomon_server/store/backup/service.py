@@ -15,7 +15,7 @@ from gnomon_server.store.backup.manifest import Manifest
 from gnomon_server.store.backup.places import FolderPlace, open_place
 from gnomon_server.store.backup.s3 import S3Settings
 from gnomon_server.store.backup.snapshot import forget
-from gnomon_server.store.backup.take import Progress, take_backup
+from gnomon_server.store.backup.take import CANCELLED, Progress, take_backup
 from gnomon_server.store.durable_store import DurableStore
 
 _REMEMBERED = 100
@@ -38,13 +38,13 @@ class Job:
     to: str
     state: str = "running"
     error: GnomonError | None = None
-    manifest: Manifest | None = None
+    made: dict[str, Any] | None = None
+    """What is told of the backup; its manifest, which names every file, is not kept."""
     seconds: float = 0.0
     progress: Progress = field(default_factory=Progress)
 
     def told(self) -> dict[str, Any]:
         """As the API answers it."""
-        made = self.manifest
         return {
             "job": self.number,
             "to": self.to,
@@ -54,7 +54,7 @@ class Job:
             "total_bytes": self.progress.total_bytes,
             "seconds": round(self.seconds, 3),
             **(self.error.to_dict() if self.error else {}),
-            **({"backup": _told(made)} if made else {}),
+            **({"backup": self.made} if self.made else {}),
         }
 
 
@@ -138,15 +138,15 @@ class Backups:
         began = time.monotonic()
         place = open_place(job.to, self._settings.s3)
         try:
-            job.manifest = await take_backup(
+            manifest = await take_backup(
                 self._store, place, job.to, job.progress, self._clock, self._version, full=full
             )
-            job.state = "done"
+            job.made, job.state = await asyncio.to_thread(_told, manifest), "done"
         except GnomonError as error:
             job.error = error
-            job.state = "cancelled" if job.progress.cancelled.is_set() else "failed"
+            job.state = "cancelled" if error.code == CANCELLED else "failed"
         except asyncio.CancelledError:
-            job.state = "cancelled"
+            job.error, job.state = GnomonError(CANCELLED, "the server stops"), "cancelled"
             raise
         except Exception as error:  # noqa: BLE001  (whoever waits for the job must hear of its end)
             job.error, job.state = Internal("backup_failed", f"the backup failed: {error!r}"), "failed"
@@ -154,10 +154,10 @@ class Backups:
             place.close()
             job.seconds = time.monotonic() - began
             self._running = None
-            if job.manifest is not None:
-                self._on_event("backup_done", f"{job.manifest.id} at {job.to}, {job.seconds:.1f} s")
+            if job.made is not None:
+                self._on_event("backup_done", f"{job.made['id']} at {job.to}, {job.seconds:.1f} s")
             else:
-                self._on_event("backup_failed", f"{job.to}: {job.error.what if job.error else 'the server stops'}")
+                self._on_event("backup_failed", f"{job.to}: {job.error.what if job.error else 'unknown'}")
 
 
 def _told(manifest: Manifest) -> dict[str, Any]:

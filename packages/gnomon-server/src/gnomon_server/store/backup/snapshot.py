@@ -10,7 +10,8 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ _PATIENT = QueryLimits(deadline_s=6 * 3600.0)
 # The engine rewrites or removes these when it attaches a part; the rest is written once.
 _SMALL = (".txt", ".json")
 _ROWS_AT_ONCE = 5_000_000
+_PARTS_AT_ONCE = 1000  # their names stand in the address of the request
+# The engine keeps tables of more than 50 GB from being dropped by mistake.
+_ANY_SIZE = {"max_table_size_to_drop": "0", "max_partition_size_to_drop": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ async def snapshot(store: DurableStore) -> AsyncIterator[Snapshot]:
 
 async def forget(store: DurableStore) -> None:
     """Remove what a snapshot holds; also one that an interrupted run has left."""
-    await store.client.command(f"DROP DATABASE IF EXISTS {COPIES} SYNC", database="default")
+    await store.command(f"DROP DATABASE IF EXISTS {COPIES} SYNC", settings=_ANY_SIZE)
 
 
 async def _take(store: DurableStore) -> Snapshot:
@@ -87,7 +91,8 @@ async def _take(store: DurableStore) -> Snapshot:
         async with store.paused():
             at_s = time.time()
             listed = await _rows(
-                store, "SELECT table, name, path FROM system.parts WHERE database = 'gnomon' AND active ORDER BY 1, 2"
+                store,
+                "SELECT table, name, path, rows FROM system.parts WHERE database = 'gnomon' AND active ORDER BY 1, 2",
             )
         pause_s = time.perf_counter() - began
         try:
@@ -97,7 +102,10 @@ async def _take(store: DurableStore) -> Snapshot:
             continue
         for table in sorted({row["table"] for row in listed}):
             await store.client.command(f"ALTER TABLE {COPIES}.`{table}` ATTACH PARTITION ALL")
-        return Snapshot(tables, await read_parts(store, COPIES), at_s, pause_s)
+        parts = await read_parts(store, COPIES)
+        if Counter((row["table"], row["rows"]) for row in listed) != Counter((part.table, part.rows) for part in parts):
+            raise GnomonError("backup_failed", f"of {len(listed)} parts {len(parts)} could be held on to, or not whole")
+        return Snapshot(tables, parts, at_s, pause_s)
     raise Unavailable("backup_failed", "partitions were dropped again and again while the tables were listed")
 
 
@@ -158,8 +166,10 @@ async def read_parts(store: DurableStore, database: str) -> list[Part]:
     ]
 
 
-async def hash_rows(store: DurableStore, database: str, parts: list[Part]) -> dict[str, RowHash]:
-    """The row hashes of parts of one table, by part name."""
+async def hash_rows(
+    store: DurableStore, database: str, parts: list[Part], go_on: Callable[[], None] = lambda: None
+) -> dict[str, RowHash]:
+    """The row hashes of parts of one table, by part name. `go_on` is called now and then; it may raise."""
     columns = await _rows(
         store,
         "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String} "
@@ -169,6 +179,7 @@ async def hash_rows(store: DurableStore, database: str, parts: list[Part]) -> di
     each = f"cityHash64({', '.join('`{}`'.format(row['name']) for row in columns)})"
     found: dict[str, RowHash] = {}
     for some in _batches(parts):
+        go_on()
         rows = await _rows(
             store,
             f"SELECT _part AS part, count() AS rows, sum({each}) AS sum, groupBitXor({each}) AS xor "
@@ -186,11 +197,13 @@ async def hash_rows(store: DurableStore, database: str, parts: list[Part]) -> di
 
 def _batches(parts: list[Part]) -> Iterable[list[Part]]:
     some: list[Part] = []
+    rows = 0
     for part in parts:
         some.append(part)
-        if sum(one.rows for one in some) >= _ROWS_AT_ONCE:
+        rows += part.rows
+        if rows >= _ROWS_AT_ONCE or len(some) == _PARTS_AT_ONCE:
             yield some
-            some = []
+            some, rows = [], 0
     if some:
         yield some
 

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -27,6 +30,7 @@ from gnomon_server.store.backup.places import Place
 from gnomon_server.store.backup.snapshot import COPIES, Part, Snapshot, hash_rows, snapshot
 from gnomon_server.store.durable_store import DurableStore
 
+CANCELLED = "backup_cancelled"
 KEPT_FILES = ("sources.json",)
 """Files of the data directory beside the tables that a restore brings back: whom the server was hearing from.
 
@@ -47,7 +51,10 @@ class Progress:
         """Count bytes; raises when the backup has been cancelled."""
         self.done_bytes += count
         if self.cancelled.is_set():
-            raise GnomonError("backup_cancelled", "the backup was cancelled")
+            raise GnomonError(CANCELLED, "the backup was cancelled")
+
+
+_InTurn = Callable[..., Awaitable[Any]]
 
 
 async def take_backup(
@@ -58,17 +65,38 @@ async def take_backup(
     An increment of the newest whole backup at the place, unless there is none or `full`.
     """
     assert store.supervisor is not None  # noqa: S101  (see above)
-    base = None if full else await asyncio.to_thread(lambda: Catalogue(place, where).newest())
+    # One thread for all that is done at the place: what is removed in the end is removed after the last write.
+    thread = ThreadPoolExecutor(1, "backup")
+    in_turn: _InTurn = partial(asyncio.get_running_loop().run_in_executor, thread)
+    try:
+        return await _take(store, place, where, progress, clock, version, in_turn, full=full)
+    finally:
+        thread.shutdown(wait=False)
+
+
+async def _take(
+    store: DurableStore,
+    place: Place,
+    where: str,
+    progress: Progress,
+    clock: Clock,
+    version: str,
+    in_turn: _InTurn,
+    *,
+    full: bool,
+) -> Manifest:
+    assert store.supervisor is not None  # noqa: S101  (see above)
+    base = None if full else await in_turn(lambda: Catalogue(place, where).newest())
     now = _at(clock)
     backup = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z"
     started = orjson.dumps({"id": backup, "began": now.isoformat(), "version": version})
-    await asyncio.to_thread(place.write, f"{backup}/{STARTED}", started)
     packer = Packer(place, backup, _known_files(base), progress.advance)
     try:
+        await in_turn(place.write, f"{backup}/{STARTED}", started)
         progress.phase = "snapshot"
         async with snapshot(store) as taken:
-            tables = await _copy(store, taken, base, packer, progress)
-        files = await asyncio.to_thread(_copy_files, store.supervisor.database.parent.parent, packer)
+            tables = await _copy(store, taken, base, packer, progress, in_turn)
+        files = await in_turn(_copy_files, store.supervisor.database.parent.parent, packer)
         manifest = Manifest(
             id=backup,
             began=datetime.fromtimestamp(taken.at_s, UTC).isoformat(timespec="milliseconds"),
@@ -83,11 +111,10 @@ async def take_backup(
             files=files,
             packs=_packs_of([file for table in tables for file in table.files] + list(files), packer, base),
         )
-        await asyncio.to_thread(place.write, f"{backup}/{MANIFEST}", manifest.encoded())
+        await in_turn(lambda: place.write(f"{backup}/{MANIFEST}", manifest.encoded()))
     except BaseException:
         progress.cancelled.set()  # a thread that still copies ends at its next block
-        left = asyncio.to_thread(_remove, place, [*packer.packs, f"{backup}/{STARTED}"])
-        await asyncio.shield(left)
+        await asyncio.shield(in_turn(_remove, place, backup, packer))
         raise
     progress.phase = "done"
     return manifest
@@ -103,7 +130,7 @@ def _known_files(base: Manifest | None) -> dict[tuple[int, str], StoredFile]:
 
 
 async def _copy(
-    store: DurableStore, taken: Snapshot, base: Manifest | None, packer: Packer, progress: Progress
+    store: DurableStore, taken: Snapshot, base: Manifest | None, packer: Packer, progress: Progress, in_turn: _InTurn
 ) -> list[StoredTable]:
     progress.total_bytes = sum(part.size for part in taken.parts)
     before = {(table.database, table.name): table for table in base.tables} if base else {}
@@ -117,9 +144,9 @@ async def _copy(
             parts = [part for part in taken.parts if part.table == table.name]
             new = [part for part in parts if part.content not in known]
             progress.phase = f"hashing {table.name}"
-            hashes = await hash_rows(store, COPIES, new) if new else {}
+            hashes = await hash_rows(store, COPIES, new, lambda: progress.advance(0)) if new else {}
             progress.phase = f"copying {table.name}"
-            copied = await asyncio.to_thread(_copy_parts, parts, known, hashes, packer, progress)
+            copied = await in_turn(_copy_parts, parts, known, hashes, packer, progress)
             stored = replace(stored, parts=copied)
         tables.append(stored)
     return tables
@@ -155,7 +182,8 @@ def _packs_of(files: list[StoredFile], packer: Packer, base: Manifest | None) ->
     return {name: sizes[name] for name in sorted(needed)}
 
 
-def _remove(place: Place, names: list[str]) -> None:
-    for name in names:
+def _remove(place: Place, backup: str, packer: Packer) -> None:
+    # The manifest first: the store may have it although it did not say so.
+    for name in (f"{backup}/{MANIFEST}", *packer.packs, f"{backup}/{STARTED}"):
         with contextlib.suppress(GnomonError):
             place.delete(name)
