@@ -13,8 +13,8 @@ TRIO := examples/trio
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-demo: setup ui $(TRIO)/node_modules/.package-lock.json ## the server with real telemetry of three small services (CHECK=1 asserts and exits)
-	ui/node.sh $(BIN)/gnomon demo $(if $(CHECK),--check --listen 127.0.0.1:0 --otlp-grpc 127.0.0.1:0 --otlp-http 127.0.0.1:0)
+demo: setup ui ## the server with real telemetry of a shop of seven services (CHECK=1 asserts and exits)
+	$(BIN)/gnomon demo $(if $(CHECK),--check --listen 127.0.0.1:0 --otlp-grpc 127.0.0.1:0 --otlp-http 127.0.0.1:0)
 
 run: setup ui ## the server alone, on ./gnomon-data
 	$(BIN)/gnomon up

@@ -49,6 +49,7 @@ def test_help(verb: str) -> None:
     result = CliRunner().invoke(main, [verb, "--help"])
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 3
+    assert "\\" not in result.output
 
 
 def test_make_verbs_named_in_the_docs() -> None:

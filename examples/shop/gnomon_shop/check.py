@@ -5,6 +5,7 @@ have ended, for only then have the SDKs given away all they had.
 """
 
 import argparse
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -305,6 +306,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The verb: wait for the last of it to arrive, then print what there is."""
+    if not (options.dir / "ledger").is_dir():
+        print(f"{options.dir} holds no run of the shop", file=sys.stderr)
+        return 2
     api, deadline = Api(options.api, options.token), time.monotonic() + options.deadline
     while True:
         rows = check(options.dir, api)

@@ -101,6 +101,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The verb."""
+    if not (options.dir / "ledger").is_dir():
+        print(f"{options.dir} holds no run of the shop", file=sys.stderr)
+        return 2
     ledger = Ledger.read(options.dir)
     if options.json:
         print(json.dumps(report(ledger), indent=2))

@@ -24,9 +24,9 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="gnomon")
 def main() -> None:
-    r"""Full observability for Python services: one command, nothing held back.
+    """Full observability for Python services: one command, nothing held back.
 
     \b
-    Start with:  gnomon demo      a small system that sends, and the picture of it
+    Start with:  gnomon demo      a shop of seven services that send, and the picture of it
                  gnomon up        the server: OTLP on 4317 (gRPC) and 4318 (HTTP), everything else on 4319
     """

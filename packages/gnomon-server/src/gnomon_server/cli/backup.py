@@ -22,7 +22,7 @@ _POLL_S = 0.25
 @click.option("--json", "as_json", is_flag=True, help="The server's last answer as it is.")
 @client_options
 def backup(place: str, incremental: bool, as_json: bool, api: str, token: str | None, ca: Path | None) -> None:
-    r"""Back up everything to PLACE, a folder of the server's machine or s3://bucket/prefix, while the server runs.
+    """Back up everything to PLACE, a folder of the server's machine or s3://bucket/prefix, while the server runs.
 
     \b
     gnomon backup /var/backups/gnomon          # adds what is new; everything, the first time

@@ -20,16 +20,31 @@ from gnomon_server.errors import GnomonError
 _CHECK_S = 45
 # Planted early enough for the end of the window to be seen too, late enough for there to be a before.
 _CHECK_FAULTS = "latency:1:15:15"
+_POSITIVE = click.FloatRange(min=0, min_open=True)
 _NEEDS = ("fastapi", "httpx", "sqlalchemy", "opentelemetry.sdk")
 
 
 @click.command()
 @server_options
 @click.option("--check", "only_check", is_flag=True, help="Run for a minute, assert what was stored, exit 0 or 1.")
-@click.option("--rate", default=2.0, show_default=True, help="Journeys a second at the day's mean.")
-@click.option("--day", default=10.0, show_default=True, metavar="MINUTES", help="How long a day of the load takes.")
+@click.option("--rate", default=2.0, type=_POSITIVE, show_default=True, help="Journeys a second at the day's mean.")
+@click.option(
+    "--day",
+    default=10.0,
+    type=_POSITIVE,
+    show_default=True,
+    metavar="MINUTES",
+    help="How long a day of the load takes.",
+)
 @click.option("--faults", help="`none`, `seeded`, or KIND[:strength[:start_s[:seconds]]],... [default: seeded]")
-@click.option("--history", "history_days", default=0.0, metavar="DAYS", help="Back-fill days of telemetry first.")
+@click.option(
+    "--history",
+    "history_days",
+    default=0.0,
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Back-fill days of telemetry first.",
+)
 @click.option("--seed", default=7, show_default=True, help="The same seed, the same shop.")
 @click.option(
     "--dir", "shop_dir", type=click.Path(path_type=Path), help="Where the shop keeps its ledger and its truth."
@@ -79,8 +94,8 @@ class Shop:
     seed: int
 
     def command(self, verb: str, *words: str) -> list[str]:
-        """A verb of the shop."""
-        return [sys.executable, "-m", "gnomon_shop", verb, *words]
+        """A verb of the shop, on a leash: it ends when we are killed."""
+        return [sys.executable, "-m", "gnomon_shop.parts.leash", "gnomon_shop", verb, *words]
 
 
 class _Demo:

@@ -40,7 +40,7 @@ def restore(
     source: str, data: Path | None, only_list: bool, verify_first: bool, wanted: str, config_file: Path | None,
     pairs: tuple[str, ...],
 ) -> None:  # fmt: skip
-    r"""Make a data directory of a backup in SOURCE (a folder, or s3://bucket/prefix), and compare every table's rows.
+    """Make a data directory of a backup in SOURCE (a folder, or s3://bucket/prefix), and compare every table's rows.
 
     \b
     gnomon restore /var/backups/gnomon --list
@@ -106,6 +106,8 @@ def _show(catalogue: Catalogue) -> None:
             made.id, made.began, made.kind, needs, size(made.written_bytes), size(made.total_bytes), f"{rows:,}",
             f"✗ {entry.fault}" if entry.fault else "✓",
         )  # fmt: skip
+    if not table.row_count:
+        raise click.ClickException("there is no backup here")
     console = Console()
     # Wide enough that nothing is cut when the output goes to a file or a pipe.
     Console(width=console.width if console.is_terminal else 400).print(table)

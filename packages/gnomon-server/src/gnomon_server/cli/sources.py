@@ -52,5 +52,6 @@ def sources(api: str, token: str | None, tenant: str | None, state: str | None, 
     found = orjson.loads(answer.body)["sources"]
     for source in found:
         table.add_row(*(Text(printable(str(source[name]))) for name in _COLUMNS))
-    Console().print(table)
+    console = Console()
+    Console(width=console.width if console.is_terminal else 400).print(table)
     click.echo(f"{len(found)} sources of tenant {orjson.loads(answer.body)['tenant']}", err=True)

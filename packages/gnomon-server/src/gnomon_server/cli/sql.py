@@ -26,12 +26,14 @@ _TIMEOUT_S = 300
 def sql(
     query: str | None, api: str, token: str | None, tenant: str | None, params: tuple[str, ...], output: str
 ) -> None:
-    r"""Ask a running server in SQL over the views spans, logs, metrics, series, traces, ... (docs/sql.md).
+    """Ask a running server in SQL over the views spans, logs, metrics, series, traces, ... (docs/sql.md).
 
     \b
     gnomon sql "SELECT service, count() FROM spans WHERE time > now() - 300 GROUP BY service"
     """
-    text = query or sys.stdin.read()
+    if query is None and sys.stdin.isatty():
+        raise click.UsageError("say a query, or pipe one in; docs/sql.md lists the views")
+    text = sys.stdin.read() if query is None else query
     wanted = "json" if output == "table" else output
     body = {"query": text, "params": dict(_pair(item) for item in params), "format": wanted}
     headers = {"Content-Type": "application/json"}
@@ -83,7 +85,9 @@ def _show(answer: dict[str, Any]) -> None:
     table = Table(*(column["name"] for column in answer["columns"]), box=None, pad_edge=False)
     for row in answer["rows"]:
         table.add_row(*(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in row))
-    Console().print(table)
+    console = Console()
+    # In a pipe nothing is cut.
+    Console(width=console.width if console.is_terminal else 10_000).print(table)
     stats = answer.get("stats", {})
     seconds = stats.get("elapsed_ns", 0) / 1e9
     click.echo(f"{len(answer['rows'])} rows; read {stats.get('rows_read', 0):,} rows in {seconds:.3f} s", err=True)

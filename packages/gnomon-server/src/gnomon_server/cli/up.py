@@ -19,7 +19,7 @@ from gnomon_server.errors import GnomonError
 @click.command()
 @server_options
 def up(config_file: Path | None, pairs: tuple[str, ...], **flags: str | None) -> None:
-    r"""Run the server in the foreground; Ctrl-C or SIGTERM drains and stops it.
+    """Run the server in the foreground; Ctrl-C or SIGTERM drains and stops it.
 
     \b
     Send from any OpenTelemetry SDK:

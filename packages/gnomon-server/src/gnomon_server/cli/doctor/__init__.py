@@ -33,7 +33,7 @@ from gnomon_server.cli.doctor.wire import NotAnAddressError
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 @click.option("--quiet", is_flag=True, help="Only what is broken or a warning.")
 def doctor(as_json: bool, quiet: bool, **asked: object) -> None:
-    r"""Find what is broken between an application and its picture, and say the cure.
+    """Find what is broken between an application and its picture, and say the cure.
 
     \b
     Sends a test span, log record and sample as an application would (service `gnomon-doctor`), follows each to the

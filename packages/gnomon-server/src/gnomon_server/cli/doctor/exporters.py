@@ -172,6 +172,8 @@ _EVENT_CURES = {
     "request_failed": "a fault of ours: the server's log has it",
     "own_telemetry_lost": "see why nothing could be committed then",
     "sources_unsaved": "see data.directory and disk.space",
+    "backup_failed": "see its reason, mend it, and run `gnomon backup` again",
+    "rolled_back": "the data is as it was; start the version before this one, and report this",
 }
 
 
@@ -179,11 +181,11 @@ def check_events(warnings: Sequence[Mapping[str, Any]], now_ns: int, report: Rep
     """What the server itself has warned of in the last hour, by its own clock."""
     latest: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for event in warnings:
-        if event["name"] in _EVENT_CURES and now_ns - event["at_ns"] < _TELLING_EVENTS_S * 1e9:
+        if event["name"] != "source_silent" and now_ns - event["at_ns"] < _TELLING_EVENTS_S * 1e9:
             latest[event["name"]] = latest.get(event["name"], (0, event))[0] + 1, event
     for name, (count, event) in latest.items():
         ago_s = (now_ns - event["at_ns"]) / 1e9
         what = f"{name} {event['detail']}: {count} times in the last hour, last {ago_s:.0f} s ago"
-        report.warn(f"events.{name}", what, _EVENT_CURES[name])
+        report.warn(f"events.{name}", what, _EVENT_CURES.get(name, "the server's log has what came before it"))
     if not latest:
         report.ok("events", "no warning of the server in the last hour")

@@ -182,11 +182,12 @@ async def hash_rows(
         go_on()
         rows = await _rows(
             store,
-            f"SELECT _part AS part, count() AS rows, sum({each}) AS sum, groupBitXor({each}) AS xor "
+            # Aliases that are no column's name: an alias would be taken for the column within the hash.
+            f"SELECT _part AS _name, count() AS _rows, sum({each}) AS _sum, groupBitXor({each}) AS _xor "
             f"FROM {database}.`{parts[0].table}` WHERE _part IN {{parts:Array(String)}} GROUP BY _part",
             {"parts": [part.name for part in some]},
         )
-        found |= {str(row["part"]): RowHash(row["rows"], row["sum"], row["xor"]) for row in rows}
+        found |= {str(row["_name"]): RowHash(row["_rows"], row["_sum"], row["_xor"]) for row in rows}
     missing = [part.name for part in parts if found.get(part.name, RowHash()).rows != part.rows]
     if missing:
         raise GnomonError(
