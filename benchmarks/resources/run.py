@@ -22,12 +22,14 @@ from run import Server
 
 _SHARES = {"spans": 1, "logs": 1, "numbers": 2}
 _DAY_S = 86_400
+# Records a second: one that waits for each answer sends some ten requests in it.
+_MOST_OF_A_SENDER = 1_000
 
 
-async def _send(target: str, kind: str, rate: float, seconds: float) -> int:
+async def _send(target: str, kind: str, rate: float, seconds: float, sender: int) -> int:
     """Send that many records a second; returns how many were acknowledged."""
     count = max(10, min(512, int(rate)) // 10 * 10)
-    payloads, sent, began = Payloads(kind, count, 1), 0, time.monotonic()
+    payloads, sent, began = Payloads(kind, count, time.time_ns() + sender, sender), 0, time.monotonic()
     async with aiohttp.ClientSession(headers={"Content-Type": "application/x-protobuf"}) as session:
         while (now := time.monotonic()) < began + seconds:
             due = began + sent / rate
@@ -41,7 +43,11 @@ async def _send(target: str, kind: str, rate: float, seconds: float) -> int:
 
 
 async def _load(target: str, rate: float, seconds: float) -> int:
-    return sum(await asyncio.gather(*(_send(target, kind, rate * share, seconds) for kind, share in _SHARES.items())))
+    sends = []
+    for kind, share in _SHARES.items():
+        senders = 1 + int(rate * share) // _MOST_OF_A_SENDER
+        sends += [_send(target, kind, rate * share / senders, seconds, sender) for sender in range(senders)]
+    return sum(await asyncio.gather(*sends))
 
 
 def measure(rate: int, seconds: float) -> None:
