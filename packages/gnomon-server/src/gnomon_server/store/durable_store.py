@@ -17,6 +17,7 @@ from gnomon_server.store.ddl import Deployment
 from gnomon_server.store.interface import Insert, Params, QueryLimits, QueryStats, Settings
 from gnomon_server.store.migrations import migrate, pending
 from gnomon_server.store.supervisor import EngineSettings, Supervisor
+from gnomon_server.store.sync import sync
 from gnomon_server.store.upgrade import recover, upgrade
 
 _WAIT_S = 10.0  # how long a statement waits for an engine that is being restarted
@@ -34,18 +35,11 @@ def sync_definitions(database: Path) -> None:
         if len(Path(folder).relative_to(database).parts) >= _DEEPEST_DEFINITION:
             inner.clear()
         for path in (Path(folder), *(Path(folder) / name for name in files)):
-            _sync(path)
+            with contextlib.suppress(OSError):  # a temporary file that has gone
+                sync(path)
     for parent in (database.parent, database.parent.parent, database.parent.parent.parent):
-        _sync(parent)
-
-
-def _sync(path: Path) -> None:
-    with contextlib.suppress(OSError):  # a directory that is not ours to open, a temporary file that has gone
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with contextlib.suppress(OSError):  # a directory that is not ours to open
+            sync(parent)
 
 
 class DurableStore:

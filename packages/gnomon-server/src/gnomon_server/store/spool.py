@@ -22,6 +22,7 @@ import xxhash
 from gnomon_server.errors import GnomonError, RetryableError, Unavailable
 from gnomon_server.store.clickhouse import arrow_stream
 from gnomon_server.store.interface import Insert, Params, QueryLimits, QueryStats, Settings, Store
+from gnomon_server.store.sync import sync
 
 _MAGIC = b"GNOMONSPOOL1"
 _HEAD = struct.Struct("<12sI")  # magic, length of the JSON that says which streams follow
@@ -197,7 +198,7 @@ def _write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         half.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError:
         for left in (half, path):  # not acknowledged, so it must not be there after a restart
             with contextlib.suppress(OSError):
@@ -207,18 +208,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _set_aside(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.rename(path.with_suffix(".refused"))
-        _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path.parent)

@@ -21,6 +21,7 @@ from gnomon_server.store.ddl import Deployment, Migration
 from gnomon_server.store.interface import QueryLimits, Settings
 from gnomon_server.store.migrations import migrate
 from gnomon_server.store.supervisor import Supervisor
+from gnomon_server.store.sync import sync
 
 Report = Callable[[str, str], Any]
 
@@ -136,7 +137,7 @@ def keep(database: Path) -> None:
             raise GnomonError("upgrade_not_begun", f"the data cannot be kept: {why}", str(half), hint) from error
         os.sync()
         half.rename(_kept(database))
-        _sync(database.parent)
+        sync(database.parent)
 
 
 def put_back(database: Path) -> None:
@@ -151,7 +152,7 @@ def _put_back(database: Path) -> None:
         shutil.rmtree(failed, ignore_errors=True)
         database.rename(failed)
     _kept(database).rename(database)
-    _sync(database.parent)
+    sync(database.parent)
     shutil.rmtree(failed, ignore_errors=True)
 
 
@@ -160,7 +161,7 @@ def let_go(database: Path) -> None:
     done = database.with_name("db.done")
     os.sync()  # what the migration wrote, before what it replaces goes
     _kept(database).rename(done)
-    _sync(database.parent)
+    sync(database.parent)
     shutil.rmtree(done, ignore_errors=True)
 
 
@@ -227,11 +228,3 @@ def _owned(database: Path) -> Iterator[None]:
                 "data_dir_taken", "another server owns this data directory", str(database.parent.parent), "stop it"
             ) from None
         yield
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

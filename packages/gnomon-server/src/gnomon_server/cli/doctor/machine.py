@@ -58,7 +58,9 @@ def check_memory(pid: int, engine_memory_bytes: int, report: Report) -> None:
     """Whether the engine's ceiling leaves room for what it does not count. `pid`: the server, or ourselves."""
     machine, _ = memory_limit_bytes(0)
     limit, source = memory_limit_bytes(pid)
-    ceiling = engine_memory_bytes or machine // 2
+    # By itself the engine takes half of what engine/config.py finds: the machine's, or a version 2 group's limit.
+    found = machine if source.endswith("memory.limit_in_bytes") else limit
+    ceiling = engine_memory_bytes or found // 2
     words = f"engine.memory_bytes is {_mib(ceiling)}, {source} allows {_mib(limit)}"
     fitting = max(256 << 20, (limit - _PYTHON_BYTES) // _RESIDENT_RATIO)
     cure = f"set engine.memory_bytes to {_mib(fitting)} or less, or allow more memory"

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from gnomon_server.errors import GnomonError, InvalidInput, Unavailable
 from gnomon_server.store.backup.s3 import S3Place, S3Settings
+from gnomon_server.store.sync import sync
 
 
 class Place(Protocol):
@@ -62,7 +63,7 @@ class FolderPlace:
                 os.fsync(file.fileno())
             half.rename(path)
             for folder in (path.parent, self.folder):
-                _sync(folder)
+                sync(folder)
         except OSError as error:
             with contextlib.suppress(OSError):
                 half.unlink(missing_ok=True)
@@ -105,11 +106,3 @@ def _private(path: str, flags: int) -> int:
 def _unusable(path: Path, error: OSError) -> GnomonError:
     hint = "the server's user must be able to read and write there"
     return Unavailable("place_unusable", f"{path}: {error.strerror or error}", where=str(path), hint=hint)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

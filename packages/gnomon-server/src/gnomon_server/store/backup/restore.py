@@ -21,6 +21,7 @@ from gnomon_server.store.backup.snapshot import detached_folders, hash_rows, rea
 from gnomon_server.store.ddl import Deployment, migrations
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.supervisor import EngineSettings
+from gnomon_server.store.sync import sync
 
 _STAGE = ".restoring"
 _IGNORED = {_STAGE, "lost+found"}
@@ -110,7 +111,7 @@ def _take_place(stage: Path, data: Path, files: list[str]) -> None:
     os.sync()  # thousands of files, each of which would cost a sync of its own
     for name in (*files, "clickhouse"):
         (stage / name).rename(data / name)
-    _sync(data)
+    sync(data)
 
 
 async def _fill(
@@ -167,11 +168,3 @@ def _check_space(stage: Path, manifest: Manifest) -> None:
     free = shutil.disk_usage(stage).free
     if free < manifest.total_bytes:
         raise Unavailable("disk_full", f"{manifest.total_bytes:,} bytes are needed, {free:,} are free", str(stage))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
