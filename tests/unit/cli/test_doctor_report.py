@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,9 @@ def test_environments_of_other_processes() -> None:
 def test_a_process_is_named_without_its_options() -> None:
     """A password may be among them."""
     with subprocess.Popen(["sleep", "60", "--", "hush"]) as process:
+        # Popen returns when exec has closed its pipe, which is before the kernel has the new words.
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sleep"):
+            time.sleep(0.01)
         assert str(Process(process.pid)) == f"process {process.pid} (sleep 60)"
         process.kill()
 

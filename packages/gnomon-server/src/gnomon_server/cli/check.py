@@ -4,12 +4,12 @@ import socket
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from gnomon_server.access.bind import check_bind
 from gnomon_server.access.tokens import Tokens
 from gnomon_server.cli.settings import load_settings, server_options
+from gnomon_server.cli.tables import show
 from gnomon_server.config import Settings
 from gnomon_server.errors import GnomonError
 from gnomon_server.transport.tls import server_context
@@ -28,9 +28,7 @@ def check(print_all: bool, config_file: Path | None, pairs: tuple[str, ...], **f
         table = Table("setting", "value", "origin", box=None, pad_edge=False)
         for row in loaded.table():
             table.add_row(*row)
-        # Wide enough that nothing is cut when the output goes to a file or a pipe.
-        console = Console()
-        Console(width=console.width if console.is_terminal else 160).print(table)
+        show(table)
     problems = _problems(loaded.settings)
     for problem in problems:
         click.echo(f"✗ {problem}", err=True)

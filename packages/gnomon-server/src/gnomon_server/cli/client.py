@@ -29,13 +29,15 @@ def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
 class Client:
     """The native API of one server."""
 
-    def __init__(self, api: str, token: str | None, ca: Path | None) -> None:
+    def __init__(self, api: str, token: str | None, ca: Path | None, tenant: str | None = None) -> None:
         try:
             self._server = target_of("http", api, tls=False, port=4319)
         except ValueError as error:
             raise click.BadParameter(f"{api} is no address: {error}", param_hint="--api") from error
         self._context = trusting(ca) if self._server.tls else None
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if tenant:
+            self._headers["X-Scope-OrgID"] = tenant
 
     def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """The JSON object that is answered; ClickException for a refusal, or when nobody answers."""

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from gnomon_server.cli.settings import load_settings, refusal
+from gnomon_server.cli.tables import show
 from gnomon_server.errors import GnomonError
 from gnomon_server.store.backup.catalogue import Catalogue
 from gnomon_server.store.backup.manifest import Manifest
@@ -108,6 +109,4 @@ def _show(catalogue: Catalogue) -> None:
         )  # fmt: skip
     if not table.row_count:
         raise click.ClickException("there is no backup here")
-    console = Console()
-    # Wide enough that nothing is cut when the output goes to a file or a pipe.
-    Console(width=console.width if console.is_terminal else 400).print(table)
+    show(table)

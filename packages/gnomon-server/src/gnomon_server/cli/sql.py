@@ -8,8 +8,9 @@ import urllib.request
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from gnomon_server.cli.tables import show
 
 _TIMEOUT_S = 300
 
@@ -85,9 +86,7 @@ def _show(answer: dict[str, Any]) -> None:
     table = Table(*(column["name"] for column in answer["columns"]), box=None, pad_edge=False)
     for row in answer["rows"]:
         table.add_row(*(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in row))
-    console = Console()
-    # In a pipe nothing is cut.
-    Console(width=console.width if console.is_terminal else 10_000).print(table)
+    show(table)
     stats = answer.get("stats", {})
     seconds = stats.get("elapsed_ns", 0) / 1e9
     click.echo(f"{len(answer['rows'])} rows; read {stats.get('rows_read', 0):,} rows in {seconds:.3f} s", err=True)

@@ -57,12 +57,7 @@ def check_access(settings: Settings, config_file: Path | None, report: Report) -
     for file in exposed:
         report.warn("access.secrets", f"{file} can be read by others on this machine", f"chmod 600 {file}")
     if not exposed:
-        report.ok("access.secrets", f"{len(tokens_of(settings))} tokens; no secret can be read by others")
-
-
-def tokens_of(settings: Settings) -> tuple[str, ...]:
-    """Their names."""
-    return tuple(token.name for token in settings.access.tokens)
+        report.ok("access.secrets", f"{len(settings.access.tokens)} tokens; no secret can be read by others")
 
 
 def _secrets(settings: Settings, config_file: Path | None) -> Iterator[Path]:
