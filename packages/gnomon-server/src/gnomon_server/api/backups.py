@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from gnomon_server.access.authenticator import Grant
 from gnomon_server.api import parameters
-from gnomon_server.errors import InvalidInput, NotFound, TooLarge
+from gnomon_server.errors import InvalidInput, NotFound
 from gnomon_server.store.backup.service import Backups, Job
 
 _PATH = "/api/gnomon/v1/backups"
@@ -23,7 +23,7 @@ def routes(backups: Backups, grant: Callable[[Request], Grant]) -> list[Route]:
     async def begin(request: Request) -> Response:
         parameters.allow_only(request)
         grant(request)
-        to, full = _read(await _body(request))
+        to, full = _read(await parameters.body(request, _MAX_BODY_BYTES))
         return _json(backups.begin(to, full=full), 202)
 
     async def show_all(request: Request) -> Response:
@@ -57,15 +57,6 @@ def _number(request: Request) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004  (more than there will be)
         raise NotFound("job_not_found", f"there is no backup job {text[:80]!r}", where="path")
     return int(text)
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY_BYTES:
-            raise TooLarge("body_too_large", f"the request is larger than {_MAX_BODY_BYTES} bytes", where="body")
-    return bytes(body)
 
 
 def _read(body: bytes) -> tuple[str, bool]:

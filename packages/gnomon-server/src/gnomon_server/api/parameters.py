@@ -1,11 +1,11 @@
-"""Query parameters of the native API: read, or refused by name."""
+"""Query parameters and bodies of the native API: read, or refused by name."""
 
 import re
 from datetime import datetime
 
 from starlette.requests import Request
 
-from gnomon_server.errors import InvalidInput
+from gnomon_server.errors import InvalidInput, TooLarge
 from gnomon_server.query.explore import Window
 
 _NS = 1_000_000_000
@@ -22,6 +22,16 @@ def allow_only(request: Request, *names: str) -> None:
         if name not in names:
             hint = f"the parameters are: {', '.join(names)}" if names else "there are none"
             raise InvalidInput("parameter_unknown", f"there is no parameter {name[:80]!r}", where=name[:80], hint=hint)
+
+
+async def body(request: Request, most_bytes: int) -> bytes:
+    """The request's body; `body_too_large` as soon as it is."""
+    found = bytearray()
+    async for piece in request.stream():
+        found += piece
+        if len(found) > most_bytes:
+            raise TooLarge("body_too_large", f"the request is larger than {most_bytes} bytes", where="body")
+    return bytes(found)
 
 
 def window(request: Request, now_ns: int) -> Window:

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gnomon_server.access.authenticator import Grant
+from gnomon_server.api import parameters
 from gnomon_server.api.leaving import while_connected
-from gnomon_server.errors import InvalidInput, TooLarge
+from gnomon_server.errors import InvalidInput
 from gnomon_server.query.sql.answer import FORMATS
 from gnomon_server.query.sql.door import SqlDoor
 from gnomon_server.store.interface import QueryLimits
@@ -25,21 +26,12 @@ def routes(door: SqlDoor, grant: Callable[[Request], Grant], limits: QueryLimits
 
     async def sql(request: Request) -> Response:
         tenant = grant(request).tenant
-        asked = _read(await _body(request))
+        asked = _read(await parameters.body(request, _MAX_BODY_BYTES))
         media_type, write = FORMATS[asked["format"]]
         answer = await while_connected(request, door.answer(asked["query"], asked["params"], tenant, limits))
         return Response(await asyncio.to_thread(write, answer), media_type=media_type)
 
     return [Route("/api/gnomon/v1/sql", sql, methods=["POST"])]
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY_BYTES:
-            raise TooLarge("body_too_large", f"the request is larger than {_MAX_BODY_BYTES} bytes", where="body")
-    return bytes(body)
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from gnomon_server.errors import GnomonError, Internal, InvalidInput, NotFound, Overloaded, Unsupported
 from gnomon_server.selfmon.clock import Clock
 from gnomon_server.store.backup.manifest import Manifest
-from gnomon_server.store.backup.places import FolderPlace, open_place
+from gnomon_server.store.backup.places import FolderPlace, Place, open_place
 from gnomon_server.store.backup.s3 import S3Settings
 from gnomon_server.store.backup.snapshot import forget
 from gnomon_server.store.backup.take import CANCELLED, Progress, take_backup
@@ -107,7 +107,7 @@ class Backups:
         self._jobs[job.number] = job
         self._jobs.pop(job.number - _REMEMBERED, None)
         self._running = job
-        self._task = asyncio.create_task(self._run(job, full=full), name="backup")
+        self._task = asyncio.create_task(self._run(job, place, full=full), name="backup")
         return job
 
     def jobs(self) -> list[Job]:
@@ -133,10 +133,9 @@ class Backups:
             hint = "another disk, or a bucket: what destroys the data must not destroy the backup"
             raise InvalidInput("place_in_data", "the folder lies in the data directory", str(folder), hint)
 
-    async def _run(self, job: Job, *, full: bool) -> None:
+    async def _run(self, job: Job, place: Place, *, full: bool) -> None:
         self._on_event("backup_started", job.to)
         began = time.monotonic()
-        place = open_place(job.to, self._settings.s3)
         try:
             manifest = await take_backup(
                 self._store, place, job.to, job.progress, self._clock, self._version, full=full
