@@ -1,0 +1,1 @@
+"""What must not leave the process: personal data and secrets, masked before they are encoded."""

@@ -1,0 +1,119 @@
+"""Attributes as OTLP's KeyValue messages; what was encoded before is remembered."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gnomon.wire.protobuf import delimited, double, length, tag, text, varint
+
+# Attributes come from code, so their pairs repeat; what does not repeat (an id, a path) passes through and is
+# forgotten when the memory is full. Emptying it costs one encoding of each pair that does repeat.
+REMEMBERED = 8192
+LONGEST_REMEMBERED = 128
+# What one attribute may take; longer text is cut, as the OTel limits allow (OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT).
+LONGEST_VALUE = 16_384
+DEEPEST = 8
+
+Mask = Callable[[str, str], str]
+"""(key, value) -> the value as it may leave the process."""
+
+
+def any_value(  # noqa: PLR0911 - one return a type
+    value: Any, key: str = "", mask: Mask | None = None, depth: int = 0
+) -> bytes:
+    """The body of an AnyValue message. What OTLP has no type for is written as its `str()`.
+
+    Args:
+        value: str, bool, int, float, bytes, None, a sequence or a mapping of these.
+        key: the attribute's name, for the mask.
+        mask: applied to every text inside.
+        depth: how deep we are; from `DEEPEST` on, `repr` is written.
+    """
+    if isinstance(value, str):
+        shown = str(value[:LONGEST_VALUE])
+        return text(1, mask(key, shown) if mask else shown)
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int):
+        # A protobuf int64; beyond it, the digits.
+        return b"\x18" + varint(value) if -(1 << 63) <= value < 1 << 63 else text(1, str(value))
+    if isinstance(value, float):
+        return b"\x21" + double(value)
+    if isinstance(value, bytes):
+        return delimited(7, value[:LONGEST_VALUE])
+    if depth < DEEPEST:
+        if isinstance(value, Mapping):
+            pairs = (key_value(str(name), inner, mask, depth + 1) for name, inner in value.items())
+            return delimited(6, b"".join(delimited(1, pair) for pair in pairs))
+        if isinstance(value, Sequence | set | frozenset):
+            return delimited(5, b"".join(delimited(1, any_value(item, key, mask, depth + 1)) for item in value))
+    return any_value(_described(value), key, mask)
+
+
+def _described(value: Any) -> str:
+    """A value of a foreign class, in words; its `__str__` may do as it likes."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - the host's own class must not break its host
+        return f"<{type(value).__name__}: str() failed>"
+
+
+def key_value(key: str, value: Any, mask: Mask | None = None, depth: int = 0) -> bytes:
+    """The body of a KeyValue message."""
+    return text(1, key) + delimited(2, any_value(value, key, mask, depth))
+
+
+class KeyValues:
+    """Encodes mappings as repeated KeyValue fields of one message type.
+
+    Args:
+        field: the number of the `attributes` field in that message (Span 9, LogRecord 6, data points 7 or 9,
+            Resource 1).
+        mask: what every text passes through before it is encoded, and so before it is remembered: what repeats is
+            masked once.
+    """
+
+    __slots__ = ("_numbers", "_prefix", "_texts", "mask")
+
+    def __init__(self, field: int, mask: Mask | None = None) -> None:
+        self._prefix = tag(field, 2)
+        self._texts: dict[tuple[str, Any], bytes] = {}
+        self._numbers: dict[tuple[str, Any], bytes] = {}  # apart, for 1 == 1.0 == True
+        self.mask = mask
+
+    def encode(self, attributes: Mapping[str, Any]) -> bytes:
+        """All pairs, each with its tag and length: ready to stand in the message."""
+        parts = []
+        texts, numbers = self._texts, self._numbers
+        for item in attributes.items():
+            kind = item[1].__class__
+            if kind is str:
+                part = texts.get(item)
+            elif kind is int:
+                part = numbers.get(item)
+            else:
+                part = None
+            parts.append(self.one(*item) if part is None else part)
+        return b"".join(parts)
+
+    def one(self, key: str, value: Any) -> bytes:
+        """One pair, with its tag and length."""
+        body = key_value(key if key.__class__ is str else str(key), value, self.mask)
+        part = self._prefix + length(len(body)) + body
+        if value.__class__ is str:
+            self._remember(self._texts, key, value, part)
+        elif value.__class__ is int:
+            self._remember(self._numbers, key, value, part)
+        return part
+
+    def forget(self) -> None:
+        """Forget all that is remembered: the mask has changed."""
+        self._texts.clear()
+        self._numbers.clear()
+
+    def _remember(self, known: dict[tuple[str, Any], bytes], key: str, value: Any, part: bytes) -> None:
+        if len(part) <= LONGEST_REMEMBERED:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[key, value] = part
