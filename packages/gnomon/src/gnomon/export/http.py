@@ -1,0 +1,187 @@
+"""OTLP over HTTP, protobuf bodies, on the standard library: one connection, kept alive.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp
+"""
+
+import http.client
+import io
+import socket
+import ssl
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from gnomon.errors import ExportError
+from gnomon.export.outlet import Signal
+from gnomon.export.partial import partial_success
+from gnomon.export.sender import Answer, Verdict
+
+# What the specification calls retryable; all else that is not 2xx is for ever.
+RETRYABLE = {429, 502, 503, 504}
+TOO_LARGE = 413
+LONGEST_ANSWER = 64 << 10
+LONGEST_WAIT_S = 300.0
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one signal goes: a URL in its parts."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> "Address":
+        """Read a URL; ExportError says what is wrong with it."""
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise ExportError(f"the endpoint {url!r} has no valid port", hint="Ports are 1 to 65535") from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ExportError(f"the endpoint {url!r} is not an http:// or https:// URL")
+        secure = parts.scheme == "https"
+        return cls(secure, parts.hostname, port or (443 if secure else 80), parts.path or "/")
+
+    @property
+    def local(self) -> bool:
+        """Whether this machine is meant: bytes are free then, and cycles are not."""
+        return self.host in LOOPBACK
+
+
+class _Deadlined(socket.SocketIO):
+    """Reads under one deadline: a receiver that drips bytes cannot hold us longer than one that hangs."""
+
+    def __init__(self, sock: socket.socket, deadline_s: float) -> None:
+        super().__init__(sock, "r")
+        self._socket, self._deadline_s = sock, deadline_s
+
+    def readinto(self, buffer: Any) -> int | None:
+        """As a socket's, but never beyond the deadline."""
+        left = self._deadline_s - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer took too long")
+        self._socket.settimeout(left)
+        return super().readinto(buffer)
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that is read under a deadline."""
+
+    def __init__(self, sock: socket.socket, *args: Any, deadline_s: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Deadlined(sock, deadline_s))
+
+
+@dataclass(slots=True)
+class HttpSender:
+    """Sends to one host.
+
+    Args:
+        addresses: by signal; all of the same host.
+        headers: sent along (tokens).
+        compress: gzip bodies.
+        context: TLS, for https.
+        user_agent: who we say we are.
+    """
+
+    addresses: Mapping[Signal, Address]
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    compress: bool = False
+    context: ssl.SSLContext | None = None
+    user_agent: str = "gnomon-python"
+    _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
+
+    def send(self, signal: Signal, body: bytes, timeout_s: float) -> Answer:
+        """One POST; on a connection that was closed while it was idle, once more on a new one."""
+        headers = {"Content-Type": "application/x-protobuf", "User-Agent": self.user_agent, **self.headers}
+        if self.compress:
+            body = _gzipped(body)
+            headers["Content-Encoding"] = "gzip"
+        deadline_s = time.monotonic() + timeout_s
+        kept = self._connection is not None
+        try:
+            try:
+                return self._post(self.addresses[signal], body, headers, deadline_s)
+            except (ConnectionError, http.client.BadStatusLine):
+                self.close()
+                if not kept:
+                    raise
+                return self._post(self.addresses[signal], body, headers, deadline_s)
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            return Answer(Verdict.AGAIN, f"its certificate is not trusted ({error.verify_message})")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return Answer(Verdict.AGAIN, f"{type(error).__name__}: {error}")
+
+    def _post(self, address: Address, body: bytes, headers: Mapping[str, str], deadline_s: float) -> Answer:
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("no time left")
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._opened(address, left_s)
+        if connection.sock:
+            connection.sock.settimeout(left_s)
+        connection.response_class = partial(_Response, deadline_s=deadline_s)  # type: ignore[assignment]
+        connection.request("POST", address.path, body, dict(headers))
+        response = connection.getresponse()
+        content = response.read(LONGEST_ANSWER)
+        if not response.isclosed():  # more than anyone has to say: not worth reading to its end
+            self.close()
+        return _judged(response, content)
+
+    def _opened(self, address: Address, timeout_s: float) -> http.client.HTTPConnection:
+        if address.secure:
+            return http.client.HTTPSConnection(address.host, address.port, timeout=timeout_s, context=self.context)
+        return http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def abandon(self) -> None:
+        """Close our copy of the socket without a TLS goodbye: the parent still uses the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None:
+            socket.close(connection.sock.detach())
+
+
+def _gzipped(body: bytes) -> bytes:
+    """Level 1: telemetry repeats itself, so higher levels give a few per cent for several times the time."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return packer.compress(body) + packer.flush()
+
+
+def _judged(response: http.client.HTTPResponse, content: bytes) -> Answer:
+    status = response.status
+    if 200 <= status < 300:  # noqa: PLR2004 - success, in HTTP
+        rejected, why = partial_success(content)
+        return Answer(Verdict.TAKEN, why, rejected=rejected)
+    why = f"HTTP {status} {response.reason}: {content[:300].decode('utf-8', 'replace')}".strip(": ")
+    if status in RETRYABLE:
+        return Answer(Verdict.AGAIN, why, _retry_after_s(response.headers.get("Retry-After")))
+    return Answer(Verdict.TOO_LARGE if status == TOO_LARGE else Verdict.NEVER, why)
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """`Retry-After` in seconds: a number or a date (RFC 9110, 10.2.3); None for neither."""
+    if not value:
+        return None
+    try:
+        wait_s = float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wait_s, 0.0), LONGEST_WAIT_S)

@@ -1,0 +1,258 @@
+"""The one thread that empties the outlets, and does what else has to be done now and then.
+
+It is the only place of the SDK that waits: for the network, for a receiver that is away, for time to pass.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gnomon.export.outlet import Batch, Outlet, Reason
+from gnomon.export.retry import backoff_s
+from gnomon.export.sender import Answer, Sender, Verdict
+from gnomon.process.clock import SYSTEM, Clock
+from gnomon.process.forks import after_fork
+
+log = logging.getLogger("gnomon.export")
+WARN_AGAIN_S = 60.0
+
+
+@dataclass(slots=True)
+class _Way:
+    """One signal's way through the pump: what is being tried, and when it may be tried again."""
+
+    outlet: Outlet
+    trying: Batch | None = None
+    rest: list[Batch] = field(default_factory=list)  # pieces of a batch that was too large
+    not_before_s: float = 0.0
+    failing: str = ""
+    warned_s: float = float("-inf")
+
+
+@dataclass(slots=True)
+class _Task:
+    every_s: float
+    run: Callable[[], object]
+    due_s: float
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Pump:
+    """Empties outlets into one sender.
+
+    Args:
+        outlets: of the signals that go to this sender's host.
+        encode: an outlet and a batch to the bytes of a request: the envelope is the caller's.
+        sender: carries them.
+        schedule_s: how long a record waits at most before it is sent; a full batch goes at once.
+        timeout_s: of one request.
+        retry_s: how long one batch is tried before it is dropped. While it is tried the queue fills, and then drops.
+        spool: where batches go that cannot be sent now: returns whether it took one. None: they wait in memory.
+    """
+
+    outlets: Sequence[Outlet]
+    encode: Callable[[Outlet, Batch], bytes]
+    sender: Sender
+    schedule_s: float = 1.0
+    timeout_s: float = 10.0
+    retry_s: float = 300.0
+    clock: Clock = SYSTEM
+    spool: Callable[[Outlet, bytes], bool] | None = None
+    _ways: list[_Way] = field(init=False)
+    _tasks: list[_Task] = field(init=False, default_factory=list)
+    _awake: threading.Event = field(init=False, default_factory=threading.Event)
+    _idle: threading.Condition = field(init=False, default_factory=threading.Condition)
+    _thread: threading.Thread | None = field(init=False, default=None)
+    _ending: bool = field(init=False, default=False)
+    _deadline_s: float | None = field(init=False, default=None)
+    _hurry: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._ways = [_Way(outlet) for outlet in self.outlets]
+        for outlet in self.outlets:
+            outlet.wake = self._awake.set
+        after_fork(self._reborn)
+
+    def every(self, seconds: float, run: Callable[[], object], *, first_s: float | None = None) -> None:
+        """Call something from the pump's thread every so many seconds: collecting metrics, watching a file."""
+        self._tasks.append(_Task(seconds, run, self.clock.monotonic_s() + (seconds if first_s is None else first_s)))
+
+    def start(self) -> None:
+        """Start the thread; again does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="gnomon-export", daemon=True)
+            self._thread.start()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Send what waits now; whether all of it was sent, or dropped, in time."""
+        if self._thread is None:
+            return not any(outlet.waiting for outlet in self.outlets)
+        deadline_s = self.clock.monotonic_s() + timeout_s
+        with self._idle:
+            self._hurry = True
+            self._awake.set()
+            return self._idle.wait_for(
+                lambda: not self._hurry and self._empty(), max(deadline_s - self.clock.monotonic_s(), 0)
+            )
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Send what waits, end the thread, close the sender; what is left is counted as dropped.
+
+        Returns:
+            Whether the thread has ended. It has, in time, unless a receiver holds the last request open.
+        """
+        if self._thread is None:
+            return True
+        self._deadline_s = self.clock.monotonic_s() + timeout_s
+        self._ending = self._hurry = True
+        self._awake.set()
+        # A little longer than its own deadline: it ends by itself, and that is cleaner.
+        self._thread.join(timeout_s + 0.5)
+        ended = not self._thread.is_alive()
+        self._thread = None
+        return ended
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """Signals that cannot be delivered now, with the last reason."""
+        return {way.outlet.signal: way.failing for way in self._ways if way.failing}
+
+    def _empty(self) -> bool:
+        return not any(way.outlet.waiting or way.trying or way.rest for way in self._ways)
+
+    def _reborn(self) -> None:
+        """Begin anew in a forked child: no thread came along, and what was being sent is the parent's."""
+        running = self._thread is not None
+        self._awake, self._idle, self._thread = threading.Event(), threading.Condition(), None
+        for way in self._ways:
+            way.trying, way.rest, way.not_before_s, way.failing = None, [], 0.0, ""
+            way.outlet.wake = self._awake.set
+        self.sender.abandon()
+        if running and not self._ending:
+            self.start()
+
+    def _run(self) -> None:
+        from opentelemetry import context  # noqa: PLC0415 - nothing is imported before there is a thread
+
+        # No instrumentation of this process may trace our own requests.
+        context.attach(context.set_value("suppress_instrumentation", True))  # noqa: FBT003 - the API's form
+        context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003, SLF001 - likewise
+        while not (self._ending and self._finished()):
+            try:
+                self._round()
+            except Exception:
+                log.exception("The export thread met a mistake of ours; it goes on")
+                self._awake.wait(self.schedule_s)
+        self.sender.close()
+
+    def _finished(self) -> bool:
+        """Whether there is nothing left to do, or no time to do it; then what is left is given up."""
+        if self._empty():
+            return True
+        if self._deadline_s is None or self.clock.monotonic_s() < self._deadline_s:
+            return False
+        for way in self._ways:
+            while batch := self._next(way):
+                self._give_up(way, batch, Reason.SHUTDOWN)
+                way.trying = None
+        return True
+
+    def _round(self) -> None:
+        """Run what is due, send what can be sent, sleep until something is due."""
+        hurried, now_s = self._hurry, self.clock.monotonic_s()
+        for task in self._tasks:
+            if now_s >= task.due_s or hurried:
+                task.due_s = now_s + task.every_s
+                task.run()
+        for way in self._ways:
+            if hurried:
+                way.not_before_s = 0.0
+            while self.clock.monotonic_s() >= way.not_before_s and (batch := self._next(way)):
+                self._try(way, batch)
+        if hurried:
+            self._hurry = False
+        if self._empty():
+            with self._idle:
+                self._idle.notify_all()
+        self._sleep()
+
+    def _sleep(self) -> None:
+        """Until something is due; not at all when another full batch is there, or nothing but the end is left."""
+        self._awake.clear()
+        if self._ending:
+            if not self._empty():
+                self._awake.wait(min(0.05, self._pause_s()))
+        elif not self._hurry and not any(
+            way.outlet.waiting >= way.outlet.wake_at and not way.failing for way in self._ways
+        ):
+            self._awake.wait(self._pause_s())
+
+    def _pause_s(self) -> float:
+        now_s = self.clock.monotonic_s()
+        until = [task.due_s for task in self._tasks]
+        until += [way.not_before_s for way in self._ways if way.trying or way.rest]
+        return max(min([self.schedule_s, *(moment - now_s for moment in until)]), 0.01)
+
+    def _next(self, way: _Way) -> Batch | None:
+        if way.trying is None:
+            way.trying = way.rest.pop() if way.rest else way.outlet.take()
+        return way.trying
+
+    def _try(self, way: _Way, batch: Batch) -> None:
+        now_s = self.clock.monotonic_s()
+        if not batch.attempts:
+            batch.first_tried_s = now_s
+        batch.attempts += 1
+        timeout_s = self.timeout_s if self._deadline_s is None else min(self.timeout_s, self._deadline_s - now_s)
+        try:
+            body = self.encode(way.outlet, batch)
+            answer = self.sender.send(way.outlet.signal, body, max(timeout_s, 0.05))
+        except Exception as error:  # a mistake of ours must not be tried for ever
+            log.exception("A batch of %s could not be encoded or sent", way.outlet.signal)
+            answer, body = Answer(Verdict.NEVER, f"{type(error).__name__}: {error}"), b""
+        self._settle(way, batch, body, answer)
+
+    def _settle(self, way: _Way, batch: Batch, body: bytes, answer: Answer) -> None:
+        counts = way.outlet.counts
+        if answer.verdict is Verdict.TAKEN:
+            counts.sent += len(batch) - answer.rejected
+            if answer.rejected:
+                counts.drop(answer.rejected, Reason.REJECTED)
+                self._warn(way, f"{answer.rejected} records were rejected: {answer.why}")
+            elif way.failing:
+                log.info("%s are delivered again", way.outlet.signal)
+            way.trying, way.failing = None, ""
+        elif answer.verdict is Verdict.TOO_LARGE and len(batch) > 1:
+            way.trying = None
+            way.rest += [half for half in batch.halves() if half.groups]
+        elif answer.verdict is Verdict.AGAIN:
+            self._later(way, batch, body, answer)
+        else:
+            self._give_up(way, batch, Reason.REFUSED)
+            way.failing = answer.why
+            self._warn(way, f"a batch was refused for good: {answer.why}")
+
+    def _later(self, way: _Way, batch: Batch, body: bytes, answer: Answer) -> None:
+        now_s = self.clock.monotonic_s()
+        self._warn(way, f"not delivered, trying again: {answer.why}")
+        way.failing = answer.why
+        way.not_before_s = now_s + (backoff_s(batch.attempts) if answer.after_s is None else answer.after_s)
+        if self.spool is not None and self.spool(way.outlet, body):
+            way.outlet.counts.spooled += len(batch)
+            way.trying = None
+        elif now_s - batch.first_tried_s > self.retry_s:
+            self._give_up(way, batch, Reason.RETRIES_EXHAUSTED)
+        elif self._ending and self._deadline_s is not None:
+            way.not_before_s = min(way.not_before_s, now_s + 0.2)
+
+    def _give_up(self, way: _Way, batch: Batch, reason: Reason) -> None:
+        way.outlet.counts.drop(len(batch), reason)
+        way.trying = None
+
+    def _warn(self, way: _Way, what: str) -> None:
+        """Once, and again only after a minute of the same: a dead backend must not fill the host's log."""
+        now_s = self.clock.monotonic_s()
+        if now_s - way.warned_s >= WARN_AGAIN_S:
+            way.warned_s = now_s
+            log.warning("%s: %s", way.outlet.signal, what)

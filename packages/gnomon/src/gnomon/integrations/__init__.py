@@ -1,0 +1,1 @@
+"""Libraries that are instrumented by themselves when they are there."""

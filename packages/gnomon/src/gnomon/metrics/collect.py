@@ -1,0 +1,108 @@
+"""What reads metrics: the snapshot types, adding label sets up, and deltas between two snapshots."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from gnomon.wire.metrics import (
+    COUNTER,
+    EXPONENTIAL,
+    GAUGE,
+    HISTOGRAM,
+    OURS,
+    SUMMARY,
+    UP_DOWN,
+    Buckets,
+    Exemplar,
+    Exponential,
+    Family,
+    Labels,
+    Number,
+    Point,
+    Quantiles,
+)
+
+__all__ = [
+    "COUNTER",
+    "EXPONENTIAL",
+    "GAUGE",
+    "HISTOGRAM",
+    "OURS",
+    "SUMMARY",
+    "UP_DOWN",
+    "Buckets",
+    "Deltas",
+    "Exemplar",
+    "Exponential",
+    "Family",
+    "Labels",
+    "Number",
+    "Point",
+    "Quantiles",
+    "plus",
+]
+
+
+def plus(one: Point, other: Point, sign: int = 1) -> Point | None:
+    """Two points of one label set as one: the sum, since the earlier start.
+
+    Args:
+        one: a point; its labels are the result's, and if it has exemplars, they are.
+        other: a point of the same class.
+        sign: -1 takes `other` away.
+
+    Returns:
+        None if they cannot be added: their bounds differ.
+    """
+    changed: dict[str, Any] = {"start_ns": min(one.start_ns, other.start_ns)}
+    if isinstance(one, Number) and isinstance(other, Number):
+        return replace(one, value=one.value + sign * other.value, exemplars=one.exemplars or other.exemplars, **changed)
+    changed["sum"] = one.sum + sign * other.sum  # type: ignore[union-attr] - all others have one
+    if isinstance(one, Quantiles) and isinstance(other, Quantiles):
+        return replace(one, count=one.count + sign * other.count, quantiles=(), **changed)
+    if isinstance(one, Buckets) and isinstance(other, Buckets) and one.bounds == other.bounds:
+        counts = tuple(a + sign * b for a, b in zip(one.counts, other.counts, strict=True))
+        return replace(one, counts=counts, exemplars=one.exemplars or other.exemplars, **changed)
+    if isinstance(one, Exponential) and isinstance(other, Exponential):
+        return _exponential(one, other, sign, changed)
+    return None
+
+
+def _exponential(one: Exponential, other: Exponential, sign: int, changed: dict[str, Any]) -> Exponential:
+    scale = min(one.scale, other.scale)
+    sides = {}
+    for side in ("positive", "negative"):
+        counts: dict[int, int] = {}
+        for point, factor in ((one, 1), (other, sign)):
+            for bucket, count in getattr(point, side):
+                coarser = bucket >> (point.scale - scale)
+                counts[coarser] = counts.get(coarser, 0) + factor * count
+        sides[side] = tuple(sorted((bucket, count) for bucket, count in counts.items() if count))
+    zeros = one.zeros + sign * other.zeros
+    return replace(one, scale=scale, zeros=zeros, exemplars=one.exemplars or other.exemplars, **sides, **changed)
+
+
+class Deltas:
+    """Turns totals into what came since the last time, for receivers that want delta temporality."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[Any, ...], tuple[int, Point]] = {}
+
+    def since(self, families: Iterable[Family]) -> list[Family]:
+        """The families with each counter's and histogram's points since the last call; the others as they are."""
+        last, self._last = self._last, {}
+        return [
+            family
+            if family.kind in (GAUGE, UP_DOWN, SUMMARY)
+            else replace(family, points=tuple(self._less(family, point, last) for point in family.points))
+            for family in families
+        ]
+
+    def _less(self, family: Family, point: Point, last: dict[tuple[Any, ...], tuple[int, Point]]) -> Point:
+        key = (family.scope.name, family.name, point.labels)
+        self._last[key] = family.time_ns, point
+        read_ns, before = last.get(key, (0, None))
+        if before is None or before.start_ns != point.start_ns:  # new, or begun anew
+            return point
+        less = plus(point, before, -1)
+        return point if less is None else replace(less, start_ns=read_ns)

@@ -1,0 +1,265 @@
+"""What personal data and secrets look like in text: a table of patterns, each with the check that it really is one.
+
+Every pattern takes time linear in the text: repetitions are bounded, or possessive and begun only at a boundary.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from gnomon.privacy import checksums
+
+Found = tuple[int, int, str, str]
+"""(start, end, kind, the value without its way of writing: what the pseudonym is made of)."""
+
+
+class Detector(NamedTuple):
+    """One shape of one kind.
+
+    Attributes:
+        kind: what is counted, and stands in the replacement.
+        digits: a text with fewer digits than this cannot hold one.
+        pattern: the value is its group `value`, or else all of it.
+        plain: matched text -> the value in one way of writing, or "" when it is none after all.
+    """
+
+    kind: str
+    digits: int
+    pattern: re.Pattern[str]
+    plain: Callable[[str], str]
+
+
+_NOT_ALNUM = {ord(sign): None for sign in " .-/()+_,:\\\t\"'"}
+
+
+def bare(written: str) -> str:
+    """Without separators, upper-case."""
+    return written.translate(_NOT_ALNUM).upper()
+
+
+def _checked(check: Callable[[str], bool]) -> Callable[[str], str]:
+    def plain(written: str) -> str:
+        value = bare(written)
+        return value if check(value) else ""
+
+    return plain
+
+
+def _card(written: str) -> str:
+    value = bare(written)
+    return value if len(set(value)) > 1 and checksums.card(value) else ""
+
+
+def _phone(written: str) -> str:
+    value = bare(written)
+    return value.removeprefix("00") if 7 <= len(value) <= 17 else ""  # noqa: PLR2004 - E.164 has at most 15, and 00
+
+
+def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    # A number that touches a letter, a digit or a decimal point is part of something else: a hash, a version.
+    return re.compile(rf"(?<![0-9A-Za-z_])(?<![0-9]\.)(?:{pattern})(?![0-9A-Za-z_]|\.[0-9])", flags)
+
+
+_S = r"[ .\-]"  # what stands between groups of digits
+_PHONE_WORD = r"(?i:phone|mobile|telephone|tel|cell|fax|msisdn|whatsapp)(?i:[_ ]?(?:number|num|no))?"
+_NAMED = r"[\"']?[ :=#(]{1,4}[\"']?"
+
+NUMBERS = (
+    Detector(
+        "card",
+        13,
+        _compiled(
+            rf"[2-6](?:[0-9]{{12,18}}|[0-9]{{3}}([ .\-/_]{{1,2}})[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{1,7}}"
+            rf"|[0-9]{{3}}({_S})[0-9]{{6}}\2[0-9]{{4,5}})"
+        ),
+        _card,
+    ),
+    Detector(
+        "national_id",  # FR
+        14,
+        _compiled(
+            rf"[12]{_S}?[0-9]{{2}}{_S}?[0-9]{{2}}{_S}?(?:[0-9]{{2}}|2[ABab])(?:{_S}?[0-9]{{3}}){{2}}{_S}?[0-9]{{2}}"
+        ),
+        _checked(checksums.nir),
+    ),
+    Detector(
+        "national_id",  # DE
+        11,
+        _compiled(r"[1-9][0-9](?:[0-9]{9}|([ .\-/])[0-9]{3}\1[0-9]{3}\1[0-9]{3})"),
+        _checked(checksums.steuer_id),
+    ),
+    Detector(
+        "national_id",  # IT
+        3,
+        _compiled(
+            rf"[A-Za-z]{{3}}{_S}?[A-Za-z]{{3}}{_S}?[0-9L-V]{{2}}[A-EHLMPRSTa-ehlmprst]{_S}?[0-9L-V]{{2}}"
+            rf"{_S}?[A-Za-z][0-9L-V]{{3}}{_S}?[A-Za-z]"
+        ),
+        _checked(checksums.codice_fiscale),
+    ),
+    Detector("national_id", 9, _compiled(rf"[0-8][0-9]{{2}}({_S})[0-9]{{2}}\1[0-9]{{4}}"), _checked(checksums.ssn)),
+    Detector(
+        "national_id",  # US, nine digits that only their name tells from others
+        9,
+        re.compile(r"(?i:ssn|social[ _]security(?:[ _]number)?)[\"']?[ :=#(]{1,4}[\"']?(?P<value>[0-9]{9})(?![0-9])"),
+        _checked(checksums.ssn),
+    ),
+    Detector(
+        "national_id",  # ES
+        7,
+        _compiled(rf"(?:[XYZ]{_S}?[0-9]|[0-9]{{2}})(?:{_S}?[0-9]{{3}}){{2}}{_S}?[A-Z]"),
+        _checked(checksums.dni),
+    ),
+    Detector("national_id", 6, _compiled(rf"[A-Z]{{2}}(?:{_S}?[0-9]{{2}}){{3}}{_S}?[A-D]"), _checked(checksums.nino)),
+    Detector("phone", 8, re.compile(r"\+(?<![0-9A-Za-z]\+)\(?[1-9](?:[ .\-/()+]{0,2}[0-9]){7,14}(?![0-9])"), _phone),
+    Detector("phone", 9, _compiled(r"00[1-9][0-9]{0,2}[ .\-/(](?:[ .\-/()+]{0,2}[0-9]){6,12}"), _phone),
+    Detector(
+        "phone",
+        10,
+        _compiled(rf"(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}{_S})[2-9][0-9]{{2}}{_S}[0-9]{{4}}"),
+        _phone,
+    ),
+    Detector("phone", 9, _compiled(rf"\(0[0-9]{{1,4}}\) ?[0-9]{{3,4}}{_S}?[0-9]{{3,5}}"), _phone),
+    Detector("phone", 9, _compiled(r"0[1-9][0-9]{1,3}(?:[ /][0-9]{5,8}|([ \-])[0-9]{3,4}\1[0-9]{3,4})"), _phone),
+    Detector(
+        "phone", 10, _compiled(rf"(?<![0-9]{_S})0[1-9]({_S})[0-9]{{2}}(?:\1[0-9]{{2}}){{3}}(?!{_S}[0-9])"), _phone
+    ),
+    Detector(
+        "phone",
+        9,
+        _compiled(
+            rf"(?<![0-9]{_S})[6-9][0-9]{{2}}({_S})(?:[0-9]{{3}}\1[0-9]{{3}}|[0-9]{{2}}\1[0-9]{{2}}\1[0-9]{{2}})(?!{_S}[0-9])"
+        ),
+        _phone,
+    ),
+    Detector(
+        "phone",  # digits that only their name tells from others
+        7,
+        re.compile(rf"(?<![A-Za-z]){_PHONE_WORD}{_NAMED}(?P<value>[0-9](?:[ .\-/()]{{0,2}}[0-9]){{6,14}})(?![0-9])"),
+        _phone,
+    ),
+)
+
+_IBAN_START = re.compile(r"(?<![0-9A-Za-z])[A-Za-z]{2}[ .-]?[0-9]{2}(?=[ .\-]?[0-9A-Za-z])")
+_IBAN_SIGN = re.compile(r"[ .\-]?([0-9A-Za-z])")
+
+
+def ibans(text: str) -> Iterator[Found]:
+    """IBANs: the country says how many letters and digits to take, whatever follows them."""
+    for match in _IBAN_START.finditer(text):
+        size = checksums.IBAN_LENGTHS.get(match[0][:2].upper())
+        if size is None:
+            continue
+        value, end = bare(match[0]), match.end()
+        while len(value) < size and (sign := _IBAN_SIGN.match(text, end)):
+            value, end = value + sign[1].upper(), sign.end()
+        if len(value) == size and value.isascii() and checksums.iban(value):
+            yield match.start(), end, "iban", value
+
+
+_AT_DOMAIN = re.compile(r"@((?:[A-Za-z0-9-]{1,63}\.){1,8}([A-Za-z]{2,24}))(?![A-Za-z0-9-])")
+_SPACED_DOMAIN = re.compile(
+    r" ?@ ?((?:[A-Za-z0-9-]{1,63} ?\. ?){1,8}"
+    r"(?:com|org|net|edu|gov|io|co|es|fr|de|uk|it|eu|us|info|example|test))(?![A-Za-z0-9-])",
+    re.IGNORECASE,
+)
+_LOCAL_TURNED = re.compile(r"[A-Za-z0-9_+%](?:[A-Za-z0-9._%+'!#$&*/=?^`{|}~-]{0,62}[A-Za-z0-9_+%])?")
+_LOCAL_CUT = re.compile(r"[=/?&'`{|}]")
+# What follows the last dot in unit names and files, where a TLD would stand.
+_NO_TLD = frozenset({"service", "socket", "timer", "slice", "mount", "target", "scope", "device", "local", "py", "js"})
+
+
+def emails(text: str) -> Iterator[Found]:
+    """Addresses: the domain is matched forwards from the @, the local part backwards, so that no text costs more."""
+    at = text.find("@")
+    while at >= 0:
+        domain = _AT_DOMAIN.match(text, at) or _SPACED_DOMAIN.match(text, at - 1 if text[at - 1 : at] == " " else at)
+        if domain:
+            begin = domain.start()
+            local = _LOCAL_TURNED.match(text[max(0, begin - 64) : begin][::-1])
+            last = domain[1].rpartition(".")[2].lower()
+            if local and last not in _NO_TLD:
+                # `to=ann@…` and `/users/ann@…` are allowed by the standard as addresses, and written by nobody.
+                name = _LOCAL_CUT.split(local[0][::-1])[-1]
+                if name:
+                    yield begin - len(name), domain.end(), "email", f"{name}@{domain[1]}".lower().replace(" ", "")
+        at = text.find("@", at + 1)
+
+
+_TOKENS = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:"
+    r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"  # JWT
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}"  # AWS
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"
+    r"|xox[abeoprs]-[A-Za-z0-9-]{10,}"  # Slack
+    r"|(?:[srp]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{20,}"  # Stripe; OpenAI and Anthropic
+    r"|AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{30,}"
+    r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"  # SendGrid
+    r")|-----BEGIN [A-Z ]{0,24}PRIVATE KEY-----(?:(?!-----END)[\s\S])*+(?:-----END [A-Z ]{0,24}PRIVATE KEY-----)?"
+)
+_SCHEME_TOKEN = re.compile(r"(?<![A-Za-z])(?i:bearer|basic|token) {1,2}([A-Za-z0-9._~+/=-]{8,})")
+
+
+def tokens(text: str) -> Iterator[Found]:
+    """Access tokens, by what their issuers put in front of them."""
+    for match in _TOKENS.finditer(text):
+        yield *match.span(), "token", match[0]
+    for match in _SCHEME_TOKEN.finditer(text):
+        value = match[1]
+        if not value.isalpha() or not (value.islower() or value.istitle() or value.isupper()):  # no word
+            yield *match.span(1), "token", value
+
+
+_USERINFO = re.compile(r"://[^\s/@:\"'<>]{0,64}:([^\s/@\"'<>]{1,128})@")
+_SECRET = re.compile(
+    r"(?i:passwo?r?d|passphrase|passcode|pass|pwd|secret|token|authorization|credentials?|jwt|signature|(?<![a-z])(?:sid|otp|pin|cvv|cvc)"
+    r"|(?:api|access|private|secret|encryption|account|auth)[_\-. ]?key|session[_\-. ]?id)"
+    r"(?:\\?[\"']|\])?(?: {0,2}(?:=>?|:) {0,2})(?:\\?[\"'])?"
+    r"(?:(?i:bearer|basic|token|digest) {1,2})?"
+    r"([^\s\"'&;,<>()\[\]{}\\]{2,})"
+)
+_COOKIE = re.compile(r"(?i:cookie)(?:\\?[\"'])? {0,2}[:=] {0,2}(?:\\?[\"'])?([^\"'\r\n\\]{2,})")
+# What follows `token:` in prose and is nobody's secret.
+_NO_SECRET = frozenset(
+    "none null nil true false expired invalid missing required incorrect wrong empty unset not is was has must bad ok "
+    "valid unknown rejected accepted refused changed reset updated rotated revoked failed the no malformed absent yes "
+    "bearer basic string str int type redacted masked hidden".split()  # noqa: SIM905 - a page of quotes reads worse
+)
+
+
+def secrets(text: str) -> Iterator[Found]:
+    """Values whose name says that they are secret, and passwords in addresses of servers."""
+    for match in _USERINFO.finditer(text):
+        yield *match.span(1), "secret", match[1]
+    for match in _COOKIE.finditer(text):
+        yield *match.span(1), "secret", match[1]
+    for match in _SECRET.finditer(text):
+        value = match[1].rstrip(".")
+        if value.strip("*x.-").lower() not in _NO_SECRET and value.strip("*x.-"):
+            yield match.start(1), match.start(1) + len(value), "secret", value
+
+
+_IPV4 = re.compile(r"(?<![0-9A-Za-z.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z]|\.[0-9])")
+_IPV6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![0-9A-Za-z:.])")
+
+
+def addresses(text: str) -> Iterator[Found]:
+    """IP addresses; a clock's `10:11:12` is none."""
+    for pattern in (_IPV4, _IPV6):
+        for match in pattern.finditer(text):
+            try:
+                yield *match.span(), "ip", str(ipaddress.ip_address(match[0]))
+            except ValueError:
+                continue
+
+
+def numbers(text: str, digits: int) -> Iterator[Found]:
+    """Cards, national ids and phone numbers, the strictest first; `digits` is how many the text has."""
+    for kind, needed, pattern, plain in NUMBERS:
+        if digits < needed:
+            continue
+        group = pattern.groupindex.get("value", 0)
+        for match in pattern.finditer(text):
+            if value := plain(match[group]):
+                yield *match.span(group), kind, value

@@ -1,0 +1,1 @@
+"""Traces: spans behind OpenTelemetry's API, encoded the moment they end."""
