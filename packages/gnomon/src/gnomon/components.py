@@ -127,7 +127,7 @@ class ComponentRegistry:
         return {name: component for name, component in self._components.items() if isinstance(component, kind)}
 
     def start(self, rollback_s: float = 5.0) -> None:
-        """Start all that is not running. LifecycleError names the one that failed; those before it are stopped again."""
+        """Start all that is not running. LifecycleError names the one that failed; those before it are stopped."""
         before = list(self._started)
         for name, component in self._components.items():
             if name in before:
@@ -143,7 +143,7 @@ class ComponentRegistry:
             self._started.append(name)
 
     def shutdown(self, deadline_s: float) -> dict[str, str]:
-        """Stop all that runs, in reverse, within so many seconds together. Never raises: who did not stop, and why."""
+        """Stop all that runs, in reverse, within so many seconds together. Never raises; says who did not stop, why."""
         return self._stop(self._started, deadline_s)
 
     def health(self) -> Report:

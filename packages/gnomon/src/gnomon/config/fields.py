@@ -25,18 +25,24 @@ _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL", "NOTSET": "TRACE"}
 
 
 class Part(BaseModel):
-    """A part's settings: immutable, and without surprises in the spelling."""
+    """A part's settings: immutable, without surprises in the spelling; a version may be written as a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, coerce_numbers_to_str=True)
 
 
 def _level(value: Any) -> Any:
-    name = value.strip().upper() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    name = value.strip().upper()
     return _LEVELS.get(name, name)
 
 
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
+
+
+def _off(value: Any) -> Any:
+    return "off" if value is False else value  # YAML reads a bare `off` so
 
 
 def _patterns(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,4 +84,6 @@ Headers = Annotated[
 ]
 Level = Annotated[Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_level)]
 Levels = Annotated[dict[str, Level], BeforeValidator(read_pairs)]
+Policies = Annotated[dict[str, Literal["mask", "truncate", "keep"]], BeforeValidator(read_pairs)]
+Console = Annotated[Literal["auto", "json", "text", "off"], BeforeValidator(_off)]
 Cost = Annotated[Overhead, BeforeValidator(read_overhead)]

@@ -7,7 +7,7 @@ Where two variables set one key the later in the table counts.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gnomon.config.units import read_pairs, read_words
+from gnomon.config.units import read_pairs
 
 Read = Callable[[str], dict[str, Any]]
 """A variable's text to the settings it means. ValueError says why it cannot be used."""
@@ -22,6 +22,10 @@ _SIGNALS = {"": "export", "TRACES_": "export.traces", "METRICS_": "export.metric
 
 def _to(*keys: str, read: Callable[[str], Any] = str) -> Read:
     return lambda text: dict.fromkeys(keys, read(text))
+
+
+def _listed(text: str) -> list[str]:
+    return [word.strip().lower() for word in text.split(",") if word.strip()]
 
 
 def _ms(text: str) -> float:
@@ -53,7 +57,7 @@ def _exporter(signal: str) -> Read:
     """`otlp` leaves the protocol to its own variable; `prometheus` is the scrape that is answered anyway."""
 
     def read(text: str) -> dict[str, Any]:
-        named = [word.lower() for word in read_words(text)] or ["none"]
+        named = _listed(text)
         if named == ["otlp"] or (signal == "metrics" and set(named) == {"otlp", "prometheus"}):
             return {}
         if named == ["prometheus"] and signal == "metrics":
@@ -73,7 +77,7 @@ def _exemplars(text: str) -> bool:
 
 
 def _instrumentations(text: str) -> dict[str, bool]:
-    return {name.lower(): False for name in read_words(text)}
+    return dict.fromkeys(_listed(text), False)
 
 
 def _true(text: str) -> bool:

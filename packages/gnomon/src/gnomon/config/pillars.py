@@ -4,7 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gnomon.config.fields import Count, Level, Levels, Live, Maybe, Part, Patterns, Port, Ratio, Ratios, Seconds, Words
+from gnomon.config.fields import (
+    Console,
+    Count,
+    Level,
+    Levels,
+    Live,
+    Maybe,
+    Part,
+    Patterns,
+    Port,
+    Ratio,
+    Ratios,
+    Seconds,
+    Words,
+)
 from gnomon.config.units import read_words
 
 SamplerName = Literal[
@@ -33,8 +47,8 @@ class TraceSettings(Part):
         None, description="A request slower than this is kept too. None: the sampler alone decides."
     )
     excluded_urls: Patterns = Field(
-        (r"/health", r"/healthz", r"/livez", r"/readyz", r"/metrics"),
-        description="Regular expressions; a path that one matches whole is not traced: probes ask all day.",
+        ("/health$", "/healthz$", "/livez$", "/readyz$", "/metrics$"),
+        description="Regular expressions, searched in the URL without its query; no traces there: probes ask all day.",
     )
     propagators: Propagators = Field(
         ("tracecontext", "baggage"), description="Formats in which contexts travel: W3C's, as OpenTelemetry's default."
@@ -86,7 +100,7 @@ class LogSettings(Part):
     enabled: bool = Field(default=True, description="Logging is taken part in at all.")
     level: Live[Level] = Field("INFO", description="Below it records cost next to nothing.")
     levels: Live[Levels] = Field({}, description="Loggers that differ: `sqlalchemy.engine=WARNING`.")
-    console: Literal["auto", "json", "text", "off"] = Field(
+    console: Console = Field(
         "auto", description="`auto`: text on a terminal, JSON elsewhere. `off`: the host's own handlers are left alone."
     )
     ship: bool = Field(default=True, description="Records are sent.")

@@ -38,7 +38,7 @@ class Watcher:
     ) -> None:
         self.config = config
         self._sources, self._apply, self._warn, self._monotonic_s = sources, apply, warn, monotonic_s
-        self._seen = self._signature()
+        self._seen: tuple[int, ...] | None = ()  # the first look reads: the file may be another than was loaded
         self._next_s = monotonic_s() + POLL_S
 
     def tick(self) -> bool:

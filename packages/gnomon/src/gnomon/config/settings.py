@@ -1,21 +1,21 @@
 """`ObservabilityConfig`: the parts' settings composed, and what can be asked of them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
     Field,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from gnomon.config.export import ExportSettings
-from gnomon.config.fields import LIVE, Cost, Live, Maybe, Part, Patterns, Seconds, Switches, Texts, Words
+from gnomon.config.fields import LIVE, Cost, Live, Maybe, Part, Patterns, Policies, Seconds, Switches, Texts, Words
 from gnomon.config.mistakes import Given, from_validation, refusal
 from gnomon.config.pillars import LogSettings, MetricSettings, TraceSettings
 
@@ -39,15 +39,18 @@ class PrivacySettings(Part):
     """What is masked before anything leaves the process."""
 
     enabled: bool = Field(default=True, description="Personal data and secrets are masked.")
-    kinds: Live[Words] = Field(
-        (), description="Kinds to mask; empty: every kind but IP addresses, which operators need."
+    policies: Live[Policies] = Field(
+        {},
+        description="Kinds that differ: `email=keep, ip=truncate`. Others are masked, but for IP addresses in texts.",
     )
-    mask_keys: Live[Words] = Field((), description="Further attribute keys whose whole value is masked.")
-    allow_keys: Live[Words] = Field((), description="Attribute keys that are left alone.")
-    allow_values: Live[Words] = Field((), description="Values that are left alone: `support@example.com`.")
-    allow_patterns: Live[Patterns] = Field((), description="Regular expressions; a value matched whole is left alone.")
-    pseudonym_key: SecretStr | None = Field(
-        None, description="With a key equal values have equal pseudonyms, and joins survive (secret)."
+    secret_keys: Live[Words] = Field((), description="Further attribute keys whose whole value is masked.")
+    allowed_keys: Live[Words] = Field((), description="Attribute keys whose values are left alone.")
+    allowed_values: Live[Words] = Field((), description="Values that are left alone: `support@example.com`.")
+    allowed_patterns: Live[Patterns] = Field(
+        (), description="Regular expressions; a value matched whole is left alone."
+    )
+    pseudonym_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        None, description="With a key equal values have equal pseudonyms, and joins survive (secret; 16 bytes or more)."
     )
 
 
@@ -100,7 +103,7 @@ class ObservabilityConfig(Part):
     )
     disabled: bool = Field(default=False, description="The SDK does nothing at all.")
 
-    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _origins: Mapping[str, str] | None = PrivateAttr(default=None)
     _remarks: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="wrap")
@@ -110,7 +113,7 @@ class ObservabilityConfig(Part):
         try:
             made = handler(data)
         except ValidationError as error:
-            raise refusal([*given.mistakes, *from_validation(error, given, keys())]) from None
+            raise refusal([*given.mistakes, *from_validation(error, given, [*keys(), *cls.model_fields])]) from None
         if given.mistakes:
             raise refusal(given.mistakes)
         return made
@@ -129,14 +132,16 @@ class ObservabilityConfig(Part):
     @property
     def origins(self) -> Mapping[str, str]:
         """Where each value that is not a default comes from, by key."""
-        return self._origins
+        return self._origins or {}
 
     def explain(self) -> list[Explained]:
         """Every setting in the order of the documentation."""
         return [Explained(key, shown(value), self._origin(key, isset)) for key, value, isset in leaves(self)]
 
     def _origin(self, key: str, isset: bool) -> str:
-        return self._origins.get(key, "argument" if isset and not self._origins else "default")
+        if self._origins is None:  # built directly
+            return "argument" if isset else "default"
+        return self._origins.get(key, "default")
 
 
 def keys(model: type[BaseModel] = ObservabilityConfig, prefix: str = "") -> dict[str, bool]:
@@ -166,4 +171,6 @@ def shown(value: Any) -> str:
         return ", ".join(f"{key}={shown(one)}" for key, one in value.items())
     if isinstance(value, tuple):
         return ", ".join(value)
+    if isinstance(value, SecretStr):
+        return "***"
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -27,8 +27,9 @@ _SECRET_FILES = {f"{key}_file": key for key in _KEYS if key.endswith((".headers"
 _NAMES = [*_KEYS, *_SECRET_FILES]
 _VARIABLES = {_PREFIX + key.upper().replace(".", "_"): key for key in _NAMES}
 _PARTS = list(dict.fromkeys(key.partition(".")[0] for key in _KEYS))
+_SECTIONS = {key.rpartition(".")[0] for key in _KEYS} - {""}
 _MAPS = {key for key in _KEYS if key.rpartition(".")[2] in
-         {"headers", "resource_attributes", "levels", "sampling", "integrations"}}  # fmt: skip
+         {"headers", "resource_attributes", "levels", "sampling", "integrations", "policies"}}  # fmt: skip
 SERVER_PARTS = frozenset({
     "data", "listen", "otlp", "tls", "store", "engine", "retention", "disk", "backup", "limits", "intake", "sources",
     "query", "access", "own_telemetry_s",
@@ -64,9 +65,14 @@ class Sources:
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
         for entry in _with_secrets_read(entries, mistakes):
-            _merge(entry, values, origins, mistakes)
+            if entry.key in _KEYS or entry.key in _SECTIONS:
+                _merge(entry, values, origins, mistakes)
+            else:
+                mistakes.append(unknown(entry.key, _NAMES if "." in entry.key else [*_NAMES, *_SECTIONS], entry.origin))
         given = Given(values, origins, tuple(mistakes))
-        return ObservabilityConfig.model_validate(_nested(values), context=given).located(origins, tuple(remarks))
+        return ObservabilityConfig.model_validate(_nested(values), context=given).located(
+            {key: origins[key] for key in values}, tuple(remarks)
+        )
 
     def _from_file(self, mistakes: list[str]) -> Iterator[_Entry]:
         assert self.file is not None  # noqa: S101 - the caller asked
@@ -138,7 +144,7 @@ def _from_tree(tree: Mapping[str, Any], origin: str, prefix: str = "") -> Iterat
             value = {one: getattr(value, one) for one in value.model_fields_set}  # noqa: PLW2901 - its tree
         if isinstance(value, Mapping) and key not in _MAPS:
             yield from _from_tree(value, origin, f"{key}.")
-        else:
+        elif value is not None or key not in _SECTIONS:  # in YAML a section without a line under it is null
             yield _Entry(key, value, origin)
 
 
@@ -166,8 +172,10 @@ def _merge(entry: _Entry, values: dict[str, Any], origins: dict[str, str], mista
         except ValueError as error:
             mistakes.append(mistake(key, value, origin, str(error)))
             return
-        if isinstance(value, Mapping) and isinstance(values.get(key), Mapping):
-            value, origin = {**values[key], **value}, f"{origins[key]}; {origin}"
+        if isinstance(value, Mapping):
+            origins |= {f"{key}.{name}": origin for name in value}
+            if isinstance(values.get(key), Mapping):
+                value, origin = {**values[key], **value}, f"{origins[key]}; {origin}"
     values[key], origins[key] = value, origin
 
 
@@ -182,5 +190,8 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
         inner = tree
         for name in path:
             inner = inner.setdefault(name, {})
-        inner[last] = value
+            if not isinstance(inner, dict):  # a section was given as a value: validation says so
+                break
+        else:
+            inner[last] = value
     return tree

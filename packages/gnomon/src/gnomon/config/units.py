@@ -31,7 +31,7 @@ class Overhead:
 def read_seconds(value: Any) -> Any:
     """`50us`, `500ms`, `30s`, `5m`, `1h`, `7d`, or a number of seconds."""
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    return float(match[1]) * _SECONDS[match[2]] if match else value
+    return round(float(match[1]) * _SECONDS[match[2]], 9) if match else value  # to the nanosecond: 50us is 5e-05
 
 
 def read_bytes(value: Any) -> Any:

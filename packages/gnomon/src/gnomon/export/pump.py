@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from gnomon.export.outlet import Batch, Outlet, Reason
 from gnomon.export.retry import backoff_s
 from gnomon.export.sender import Answer, Sender, Verdict
+from gnomon.export.spool import Spool
 from gnomon.process.clock import SYSTEM, Clock
 from gnomon.process.forks import after_fork
 
@@ -48,7 +49,7 @@ class Pump:
         schedule_s: how long a record waits at most before it is sent; a full batch goes at once.
         timeout_s: of one request.
         retry_s: how long one batch is tried before it is dropped. While it is tried the queue fills, and then drops.
-        spool: where batches go that cannot be sent now: returns whether it took one. None: they wait in memory.
+        spool: where batches go that cannot be sent now. None: they wait in memory.
     """
 
     outlets: Sequence[Outlet]
@@ -58,7 +59,7 @@ class Pump:
     timeout_s: float = 10.0
     retry_s: float = 300.0
     clock: Clock = SYSTEM
-    spool: Callable[[Outlet, bytes], bool] | None = None
+    spool: Spool | None = None
     _ways: list[_Way] = field(init=False)
     _tasks: list[_Task] = field(init=False, default_factory=list)
     _awake: threading.Event = field(init=False, default_factory=threading.Event)
@@ -223,6 +224,7 @@ class Pump:
             elif way.failing:
                 log.info("%s are delivered again", way.outlet.signal)
             way.trying, way.failing = None, ""
+            self._deliver_spooled()
         elif answer.verdict is Verdict.TOO_LARGE and len(batch) > 1:
             way.trying = None
             way.rest += [half for half in batch.halves() if half.groups]
@@ -238,13 +240,25 @@ class Pump:
         self._warn(way, f"not delivered, trying again: {answer.why}")
         way.failing = answer.why
         way.not_before_s = now_s + (backoff_s(batch.attempts) if answer.after_s is None else answer.after_s)
-        if self.spool is not None and self.spool(way.outlet, body):
+        if self.spool is not None and self.spool.put(way.outlet, body):
             way.outlet.counts.spooled += len(batch)
             way.trying = None
         elif now_s - batch.first_tried_s > self.retry_s:
             self._give_up(way, batch, Reason.RETRIES_EXHAUSTED)
         elif self._ending and self._deadline_s is not None:
             way.not_before_s = min(way.not_before_s, now_s + 0.2)
+
+    def _deliver_spooled(self) -> None:
+        """The receiver is there: one request from the disk for each from memory, so that neither waits for the other."""
+        taken = self.spool.take() if self.spool is not None else None
+        if taken is None or self.spool is None:
+            return
+        path, signal, body = taken
+        answer = self.sender.send(signal, body, self.timeout_s)
+        if answer.verdict is Verdict.AGAIN:
+            self.spool.back(path)
+        else:
+            self.spool.done(path)
 
     def _give_up(self, way: _Way, batch: Batch, reason: Reason) -> None:
         way.outlet.counts.drop(len(batch), reason)

@@ -4,26 +4,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gnomon import __version__
 from gnomon.metrics.registry import Registry
 from gnomon.tracing.propagation import Propagator
-from gnomon.tracing.provider import TracerProvider
+from gnomon.tracing.provider import Tracer, TracerProvider
 
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The pillars, as integrations see them. A pillar that is switched off is None.
+    """The pillars, as integrations see them.
 
     Attributes:
-        tracers: makes tracers; `tracers.get_tracer("gnomon.integrations.x").begin(...)` is the fast door.
-        metrics: where instruments are registered.
+        tracers: makes tracers. With traces switched off its spans record nothing, but pass the caller's context on.
+        metrics: where instruments are registered; None: metrics are switched off.
         propagator: reads and writes the headers of calls.
         options: the integration's own settings.
     """
 
-    tracers: TracerProvider | None
+    tracers: TracerProvider
     metrics: Registry | None
     propagator: Propagator
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def tracer(self, name: str) -> Tracer:
+        """The tracer of an integration; its `begin` is the fast door."""
+        return self.tracers.get_tracer(name, __version__)
 
 
 class Integration(Protocol):

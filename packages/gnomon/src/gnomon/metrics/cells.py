@@ -17,7 +17,9 @@ from gnomon.metrics.said import say_once
 from gnomon.wire.metrics import Buckets, Exemplar, Labels, Number, Point, Quantiles
 
 _INFINITY = float("inf")
-_P, _R, _C = ParamSpec("_P"), TypeVar("_R"), TypeVar("_C", bound="Cell")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_C = TypeVar("_C", bound="Cell")
 
 ExemplarSource = Callable[[], tuple[bytes, bytes] | None]
 """() -> the current span's (trace id of 16 bytes, span id of 8 bytes), or None when there is none or it is not kept."""
@@ -78,7 +80,9 @@ class Cell:
         """Drop a measurement that is none, count it, and say so once."""
         self.refused += 1
         kind = type(self).__name__.removesuffix("Cell").lower()
-        say_once(f"value {self.name}", f"{self.name}: {value!r} is no measurement for a {kind}; such values are dropped")
+        say_once(
+            f"value {self.name}", f"{self.name}: {value!r} is no measurement for a {kind}; such values are dropped"
+        )
 
     def exemplify(self, bucket: int, value: float) -> None:
         """Keep the current span as this bucket's exemplar; once for each collection, for it costs a look-up."""
@@ -177,15 +181,12 @@ class GaugeCell(Cell):
     @atomic
     def set(self, value: float, /) -> None:
         """The value from now on. NaN and infinities are values, too."""
-        if isinstance(value, int | float):
+        if value.__class__ is float or value.__class__ is int:
             self.value = value
-        else:
-            self._set_foreign(value)
-
-    def _set_foreign(self, value: Any) -> None:
+            return
         try:
-            self.value = float(value)
-        except (TypeError, ValueError):
+            self.value = float(value)  # Decimal, numpy's, bool
+        except (TypeError, ValueError, OverflowError):
             self.refuse(value)
 
     @atomic

@@ -54,23 +54,25 @@ def plus(one: Point, other: Point, sign: int = 1) -> Point | None:
     Returns:
         None if they cannot be added: their bounds differ.
     """
-    changed: dict[str, Any] = {"start_ns": min(one.start_ns, other.start_ns)}
+    start_ns = min(one.start_ns, other.start_ns)
     if isinstance(one, Number) and isinstance(other, Number):
-        return replace(one, value=one.value + sign * other.value, exemplars=one.exemplars or other.exemplars, **changed)
-    changed["sum"] = one.sum + sign * other.sum  # type: ignore[union-attr] - all others have one
+        value = one.value + sign * other.value
+        return replace(one, start_ns=start_ns, value=value, exemplars=one.exemplars or other.exemplars)
     if isinstance(one, Quantiles) and isinstance(other, Quantiles):
-        return replace(one, count=one.count + sign * other.count, quantiles=(), **changed)
+        total, count = one.sum + sign * other.sum, one.count + sign * other.count
+        return Quantiles(one.labels, start_ns, total, count)
     if isinstance(one, Buckets) and isinstance(other, Buckets) and one.bounds == other.bounds:
-        counts = tuple(a + sign * b for a, b in zip(one.counts, other.counts, strict=True))
-        return replace(one, counts=counts, exemplars=one.exemplars or other.exemplars, **changed)
+        counts = tuple(mine + sign * theirs for mine, theirs in zip(one.counts, other.counts, strict=True))
+        exemplars = one.exemplars or other.exemplars
+        return Buckets(one.labels, start_ns, one.sum + sign * other.sum, one.bounds, counts, exemplars)
     if isinstance(one, Exponential) and isinstance(other, Exponential):
-        return _exponential(one, other, sign, changed)
+        return _exponential(one, other, sign, start_ns)
     return None
 
 
-def _exponential(one: Exponential, other: Exponential, sign: int, changed: dict[str, Any]) -> Exponential:
+def _exponential(one: Exponential, other: Exponential, sign: int, start_ns: int) -> Exponential:
     scale = min(one.scale, other.scale)
-    sides = {}
+    sides: dict[str, Any] = {}
     for side in ("positive", "negative"):
         counts: dict[int, int] = {}
         for point, factor in ((one, 1), (other, sign)):
@@ -78,8 +80,9 @@ def _exponential(one: Exponential, other: Exponential, sign: int, changed: dict[
                 coarser = bucket >> (point.scale - scale)
                 counts[coarser] = counts.get(coarser, 0) + factor * count
         sides[side] = tuple(sorted((bucket, count) for bucket, count in counts.items() if count))
-    zeros = one.zeros + sign * other.zeros
-    return replace(one, scale=scale, zeros=zeros, exemplars=one.exemplars or other.exemplars, **sides, **changed)
+    zeros, total = one.zeros + sign * other.zeros, one.sum + sign * other.sum
+    exemplars = one.exemplars or other.exemplars
+    return replace(one, start_ns=start_ns, sum=total, scale=scale, zeros=zeros, exemplars=exemplars, **sides)
 
 
 class Deltas:

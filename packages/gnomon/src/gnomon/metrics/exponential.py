@@ -116,7 +116,14 @@ class ExponentialHistogramCell(Cell):
             # No call between (`copy()` would be one): they belong together.
             total, zeros, positive, negative = self.sum, self.zeros, {**grid.positive}, {**grid.negative}
         return Exponential(
-            self.labels, self.start_ns, float(total), grid.scale, zeros, _sorted(positive), _sorted(negative), self.taken()
+            self.labels,
+            self.start_ns,
+            float(total),
+            grid.scale,
+            zeros,
+            _sorted(positive),
+            _sorted(negative),
+            self.taken(),
         )
 
 

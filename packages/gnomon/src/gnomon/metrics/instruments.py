@@ -76,7 +76,7 @@ class Instrument(metaclass=Registered):
 
     kind: ClassVar[str]
 
-    def __init__(  # noqa: D417 - `registry` is taken by the metaclass
+    def __init__(
         self,
         name: str,
         description: str = "",
@@ -123,7 +123,7 @@ class Direct(Instrument, Generic[C]):
         self.overflowed = 0
         self.guilty = ""
 
-    def labels(self, **labels: Any) -> C:
+    def labels(self, /, **labels: Any) -> C:
         """The cell of a label set. Keep it: it stays valid, also after a fork."""
         try:
             return self._written[*labels, *labels.values()]
@@ -263,10 +263,10 @@ class Gauge(Direct[GaugeCell]):
 
     kind = GAUGE
 
-    @property
-    def cell_class(self) -> type[GaugeCell]:  # type: ignore[override] - here it depends
-        """With the time of setting, where it decides."""
-        return StampedGaugeCell if self.workers == "latest" else GaugeCell
+    cell_class = GaugeCell
+
+    def _new(self, labels: Labels) -> GaugeCell:
+        return (StampedGaugeCell if self.workers == "latest" else GaugeCell)(self.name, labels)
 
     def set(self, value: float, /, **labels: Any) -> None:
         """The value from now on."""
@@ -304,7 +304,9 @@ class Histogram(Direct[HistogramCell]):
         self.options = self.bounds = tuple(float(bound) for bound in bounds)
         ascending = all(low < high for low, high in zip(self.bounds, self.bounds[1:], strict=False))
         if not ascending or not all(map(isfinite, self.bounds)):
-            raise MetricsError(f"{name}: bounds={self.bounds} do not ascend", hint="Give finite upper bounds, each above the last")
+            raise MetricsError(
+                f"{name}: bounds={self.bounds} do not ascend", hint="Give finite upper bounds, each above the last"
+            )
 
     @property
     def signature(self) -> Signature:
@@ -380,7 +382,10 @@ class Observable(Instrument):
             for value, written in pairs:
                 labels = tuple(sorted((str(name), _storable(held)) for name, held in written.items()))
                 if len(found) >= self._most and labels not in found:
-                    say_once(f"cap {self.name}", f"{self.name} reports more than {self._most} label sets; the rest is 'other'")
+                    say_once(
+                        f"cap {self.name}",
+                        f"{self.name} reports more than {self._most} label sets; the rest is 'other'",
+                    )
                     found[OVERFLOW] = found.get(OVERFLOW, 0) + plain(value)
                 else:
                     found[labels] = plain(value)

@@ -3,7 +3,6 @@
 A group is named by its leader, the process that started the workers. It matters only that all of them name the same.
 """
 
-import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -52,26 +51,21 @@ class Place:
 
     def __init__(self) -> None:
         self.me = name_of(os.getpid())
-        self.forked_from = ""
-        self._leader: str | None = None
+        # Looked up at once: in a child it could no more be told who led its parent.
+        self.leader = _found()
+        """The name of the process that leads our group, empty if we are alone."""
         after_fork(self._forked)
 
     def _forked(self) -> None:
         # Seen with our own eyes: the parent leads, or who led it.
-        self.forked_from = self.me
-        self._leader = self.leader() or self.me
+        self.leader = self.leader or self.me
         self.me = name_of(os.getpid())
-
-    def leader(self) -> str:
-        """The name of the process that leads our group, empty if we are alone."""
-        if self._leader is None:
-            self._leader = _found()
-        return self._leader
 
 
 def _found() -> str:
-    parent = multiprocessing.parent_process()  # uvicorn --workers, granian, whatever uses multiprocessing
-    if parent is not None and parent.pid is not None:
+    loaded = sys.modules.get("multiprocessing.process")
+    parent = loaded.parent_process() if loaded else None
+    if parent is not None and parent.pid is not None:  # uvicorn --workers, granian
         return name_of(parent.pid)
     if _same_program(os.getppid()):  # gunicorn without --preload, and all else that forked before we were imported
         return name_of(os.getppid())
@@ -81,7 +75,7 @@ def _found() -> str:
 def _same_program(pid: int) -> bool:
     ours, theirs = Path("/proc/self"), Path(f"/proc/{pid}")
     try:
-        if os.readlink(ours / "exe") != os.readlink(theirs / "exe"):
+        if (ours / "exe").readlink() != (theirs / "exe").readlink():
             return False
         words, their_words = (ours / "cmdline").read_bytes(), (theirs / "cmdline").read_bytes()
     except OSError:
@@ -89,4 +83,6 @@ def _same_program(pid: int) -> bool:
         # name our own parent, which does for a name as well.
         return "gunicorn.arbiter" in sys.modules
     # gunicorn calls itself "gunicorn: master [app]" where setproctitle is installed.
-    return words == their_words or (their_words.startswith(b"gunicorn: master") and words.startswith(b"gunicorn: worker"))
+    return words == their_words or (
+        their_words.startswith(b"gunicorn: master") and words.startswith(b"gunicorn: worker")
+    )

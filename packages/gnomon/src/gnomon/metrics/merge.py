@@ -75,7 +75,9 @@ def _into(merged: dict[Labels, Point], family: Family, worker: str, most: int) -
         before = merged.get(own.labels)
         both = own if before is None else _one(before, own, how)
         if both is None:
-            say_once(f"merge {family.name}", f"{family.name} has other bounds in other workers; they cannot be added up")
+            say_once(
+                f"merge {family.name}", f"{family.name} has other bounds in other workers; they cannot be added up"
+            )
         else:
             merged[own.labels] = both
 
@@ -111,35 +113,36 @@ def _point_parts(point: Point) -> tuple[Any, ...]:
     return (*parts[:-1], tuple(_parts[Exemplar](one) for one in point.exemplars))
 
 
-def dump(extra: Any, families: Iterable[Family]) -> bytes:
-    """The families, and something plain beside them, as bytes for another process of the same Python."""
-    told = [
-        (
-            *(family.name, family.kind, family.description, family.unit, family.time_ns),
-            [_point_parts(point) for point in family.points],
-            _parts[Scope](family.scope),
-            family.workers,
-        )
-        for family in families
-    ]
-    return marshal.dumps((extra, told))
+def dump(families: Iterable[Family]) -> bytes:
+    """The families as bytes for another process of the same Python; equal numbers at another time give equal bytes."""
+    return marshal.dumps(
+        [
+            (
+                *(family.name, family.kind, family.description, family.unit),
+                [_point_parts(point) for point in family.points],
+                _parts[Scope](family.scope),
+                family.workers,
+            )
+            for family in families
+        ]
+    )
 
 
-def load(body: bytes) -> tuple[Any, tuple[Family, ...]]:
-    """The inverse of `dump`.
+def load(body: bytes, time_ns: int) -> tuple[Family, ...]:
+    """The inverse of `dump`, as of this time.
 
     Raises:
         ValueError: these are no such bytes.
     """
     try:
-        extra, told = marshal.loads(body)  # noqa: S302 - from a private directory of our own user
-        return extra, tuple(_family(*parts) for parts in told)
+        told = marshal.loads(body)  # noqa: S302 - from a private directory of our own user
+        return tuple(_family(time_ns, *parts) for parts in told)
     except (EOFError, TypeError, KeyError, IndexError) as error:
         raise ValueError(f"not a snapshot: {error!r}") from error
 
 
-def _family(  # noqa: PLR0917 - the parts in the order of the dump
-    name: str, kind: str, description: str, unit: str, time_ns: int, points: list[Any], scope: Any, workers: str
+def _family(
+    time_ns: int, name: str, kind: str, description: str, unit: str, points: list[Any], scope: Any, workers: str
 ) -> Family:
     made = _CLASSES[kind]
     revived = tuple(_revived(made(*parts)) for parts in points)
@@ -149,4 +152,4 @@ def _family(  # noqa: PLR0917 - the parts in the order of the dump
 def _revived(point: Point) -> Point:
     if isinstance(point, Quantiles) or not point.exemplars:
         return point
-    return replace(point, exemplars=tuple(Exemplar(*parts) for parts in point.exemplars))  # type: ignore[misc] - tuples till now
+    return replace(point, exemplars=tuple(Exemplar(*parts) for parts in point.exemplars))  # type: ignore[misc]  # tuples till now

@@ -19,7 +19,8 @@ _KEPT_FOR = {HISTOGRAM: "le", SUMMARY: "quantile"}
 
 # UCUM to words: https://github.com/prometheus/otlptranslator
 _UNITS = {
-    "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds",
+    "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds",
+    "us": "microseconds", "ns": "nanoseconds",
     "By": "bytes", "KiBy": "kibibytes", "MiBy": "mebibytes", "GiBy": "gibibytes", "TiBy": "tibibytes",
     "KBy": "kilobytes", "MBy": "megabytes", "GBy": "gigabytes", "TBy": "terabytes",
     "m": "meters", "V": "volts", "A": "amperes", "J": "joules", "W": "watts", "g": "grams",
@@ -31,7 +32,7 @@ _PER = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", 
 def check_name(name: str, *, otel: bool = False) -> None:
     """Refuse what is no metric name."""
     if not isinstance(name, str) or not (_OTEL_NAME if otel else _NAME).match(name):
-        hint = "Use letters, digits, '_' and '.', beginning with a letter, at most 255: 'orders.placed' or 'orders_placed_total'"
+        hint = "Use letters, digits, '_' and '.', beginning with a letter, at most 255: 'orders.placed', 'orders_total'"
         raise MetricsError(f"metric name {name!r} is not allowed", hint=hint)
 
 
@@ -44,7 +45,7 @@ def check_labels(metric: str, kind: str, labels: Iterable[str]) -> tuple[str, ..
         if not isinstance(name, str) or not _LABEL.match(name):
             raise MetricsError(f"{metric}: label name {name!r} is not allowed", hint="Use letters, digits, '_' and '.'")
         if name.startswith("__"):
-            raise MetricsError(f"{metric}: label name {name!r} is reserved", hint="Names with '__' before them are Prometheus' own")
+            raise MetricsError(f"{metric}: label name {name!r} is reserved", hint="Prometheus keeps '__' for itself")
         if name == _KEPT_FOR.get(kind):
             raise MetricsError(f"{metric}: a {kind} has its own label {name!r}", hint="Call yours something else")
     if len(set(names)) != len(names):

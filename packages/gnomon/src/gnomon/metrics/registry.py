@@ -97,7 +97,8 @@ class Registry:
         if known.name == made.name and known.signature == made.signature:
             return known  # type: ignore[no-any-return]
         if known.name != made.name:
-            differs = f"it is {known.name!r} there, and both are {names.exposed(made.name, made.unit, made.kind)!r} in Prometheus"
+            both = names.exposed(made.name, made.unit, made.kind)
+            differs = f"it is {known.name!r} there, and both are {both!r} in Prometheus"
         else:
             differs = "; ".join(
                 f"{part} is {known.signature.get(part)!r} there and {value!r} here"

@@ -19,7 +19,7 @@ class Detector(NamedTuple):
 
     Attributes:
         kind: what is counted, and stands in the replacement.
-        digits: a text with fewer digits than this cannot hold one.
+        digits: a text that has no run of so many digits, separators apart, cannot hold one.
         pattern: the value is its group `value`, or else all of it.
         plain: matched text -> the value in one way of writing, or "" when it is none after all.
     """
@@ -70,14 +70,14 @@ NUMBERS = (
         "card",
         13,
         _compiled(
-            rf"[2-6](?:[0-9]{{12,18}}|[0-9]{{3}}([ .\-/_]{{1,2}})[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{1,7}}"
+            rf"(?<![_ =(:,]-)[2-6](?:[0-9]{{12,18}}|[0-9]{{3}}([ .\-/_]{{1,2}})[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{1,7}}"
             rf"|[0-9]{{3}}({_S})[0-9]{{6}}\2[0-9]{{4,5}})"
         ),
         _card,
     ),
     Detector(
         "national_id",  # FR
-        14,
+        8,
         _compiled(
             rf"[12]{_S}?[0-9]{{2}}{_S}?[0-9]{{2}}{_S}?(?:[0-9]{{2}}|2[ABab])(?:{_S}?[0-9]{{3}}){{2}}{_S}?[0-9]{{2}}"
         ),
@@ -91,14 +91,19 @@ NUMBERS = (
     ),
     Detector(
         "national_id",  # IT
-        3,
+        0,
         _compiled(
             rf"[A-Za-z]{{3}}{_S}?[A-Za-z]{{3}}{_S}?[0-9L-V]{{2}}[A-EHLMPRSTa-ehlmprst]{_S}?[0-9L-V]{{2}}"
             rf"{_S}?[A-Za-z][0-9L-V]{{3}}{_S}?[A-Za-z]"
         ),
         _checked(checksums.codice_fiscale),
     ),
-    Detector("national_id", 9, _compiled(rf"[0-8][0-9]{{2}}({_S})[0-9]{{2}}\1[0-9]{{4}}"), _checked(checksums.ssn)),
+    Detector(
+        "national_id",
+        9,
+        _compiled(rf"(?<![0-9]{_S})[0-8][0-9]{{2}}({_S})[0-9]{{2}}\1[0-9]{{4}}(?!{_S}[0-9])"),
+        _checked(checksums.ssn),
+    ),
     Detector(
         "national_id",  # US, nine digits that only their name tells from others
         9,
@@ -117,11 +122,20 @@ NUMBERS = (
     Detector(
         "phone",
         10,
-        _compiled(rf"(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}{_S})[2-9][0-9]{{2}}{_S}[0-9]{{4}}"),
+        _compiled(
+            rf"(?<![0-9]{_S})(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}{_S})[2-9][0-9]{{2}}{_S}[0-9]{{4}}(?!{_S}[0-9])"
+        ),
         _phone,
     ),
-    Detector("phone", 9, _compiled(rf"\(0[0-9]{{1,4}}\) ?[0-9]{{3,4}}{_S}?[0-9]{{3,5}}"), _phone),
-    Detector("phone", 9, _compiled(r"0[1-9][0-9]{1,3}(?:[ /][0-9]{5,8}|([ \-])[0-9]{3,4}\1[0-9]{3,4})"), _phone),
+    Detector(
+        "phone",
+        9,
+        _compiled(rf"\((?:0[0-9]{{1,4}}|[67][0-9]{{2}})\) ?[0-9]{{2,4}}(?:{_S}?[0-9]{{2,4}}){{1,3}}"),
+        _phone,
+    ),
+    Detector(
+        "phone", 9, _compiled(r"0[1-9][0-9]{1,3}(?:[ /.\-][0-9]{5,8}(?!:)|([ .\-])[0-9]{3,4}\1[0-9]{3,4})"), _phone
+    ),
     Detector(
         "phone", 10, _compiled(rf"(?<![0-9]{_S})0[1-9]({_S})[0-9]{{2}}(?:\1[0-9]{{2}}){{3}}(?!{_S}[0-9])"), _phone
     ),
@@ -182,7 +196,11 @@ def emails(text: str) -> Iterator[Found]:
             if local and last not in _NO_TLD:
                 # `to=ann@…` and `/users/ann@…` are allowed by the standard as addresses, and written by nobody.
                 name = _LOCAL_CUT.split(local[0][::-1])[-1]
-                if name:
+                credentials = (
+                    text[begin - len(name) - 1 : begin - len(name)] == ":"
+                    and "://" in text[max(0, begin - 256) : begin]
+                )
+                if name and not credentials:
                     yield begin - len(name), domain.end(), "email", f"{name}@{domain[1]}".lower().replace(" ", "")
         at = text.find("@", at + 1)
 
@@ -213,19 +231,23 @@ def tokens(text: str) -> Iterator[Found]:
 
 _USERINFO = re.compile(r"://[^\s/@:\"'<>]{0,64}:([^\s/@\"'<>]{1,128})@")
 _SECRET = re.compile(
-    r"(?i:passwo?r?d|passphrase|passcode|pass|pwd|secret|token|authorization|credentials?|jwt|signature|(?<![a-z])(?:sid|otp|pin|cvv|cvc)"
-    r"|(?:api|access|private|secret|encryption|account|auth)[_\-. ]?key|session[_\-. ]?id)"
-    r"(?:\\?[\"']|\])?(?: {0,2}(?:=>?|:) {0,2})(?:\\?[\"'])?"
-    r"(?:(?i:bearer|basic|token|digest) {1,2})?"
-    r"([^\s\"'&;,<>()\[\]{}\\]{2,})"
+    r"(?i:passwo?r?d|passphrase|passcode|pwd|secret|token|authorization|credentials?|jwt|signature"
+    r"|(?<![a-z])(?:pass|sid|otp|pin|cvv|cvc)|(?:api|access|private|secret|encryption|account|auth)[_\-. ]?key"
+    r"|session[_\-. ]?id)"
+    r"(?:\\?[\"']|\])? {0,2}(?:=>?|:) {0,2}"
+    r"(?:\"((?:[^\"\\]|\\.)++)|'((?:[^'\\]|\\.)++)|\\[\"']([^\"'\\]++)"
+    r"|(?:(?i:bearer|basic|token|digest) {1,2})?([^\s\"'&;,<>\\]{2,}))"
 )
+_CALL = re.compile(r"[A-Za-z_.]+[({]")  # `token=Token{...`, as programs print objects
+_SCHEME = re.compile(r"(?i:bearer|basic|token|digest) {1,2}")
 _COOKIE = re.compile(r"(?i:cookie)(?:\\?[\"'])? {0,2}[:=] {0,2}(?:\\?[\"'])?([^\"'\r\n\\]{2,})")
 # What follows `token:` in prose and is nobody's secret.
-_NO_SECRET = frozenset(
-    "none null nil true false expired invalid missing required incorrect wrong empty unset not is was has must bad ok "
-    "valid unknown rejected accepted refused changed reset updated rotated revoked failed the no malformed absent yes "
-    "bearer basic string str int type redacted masked hidden".split()  # noqa: SIM905 - a page of quotes reads worse
-)
+_WORDS = """
+none null nil true false expired invalid missing required incorrect wrong empty unset not is was has must bad ok valid
+unknown rejected accepted refused changed reset updated rotated revoked failed the no malformed absent yes bearer basic
+string str int type redacted masked hidden
+"""
+_NO_SECRET = frozenset(_WORDS.split())
 
 
 def secrets(text: str) -> Iterator[Found]:
@@ -235,9 +257,13 @@ def secrets(text: str) -> Iterator[Found]:
     for match in _COOKIE.finditer(text):
         yield *match.span(1), "secret", match[1]
     for match in _SECRET.finditer(text):
-        value = match[1].rstrip(".")
-        if value.strip("*x.-").lower() not in _NO_SECRET and value.strip("*x.-"):
-            yield match.start(1), match.start(1) + len(value), "secret", value
+        group = match.lastindex or 0
+        value, start = match[group].rstrip(".)]}"), match.start(group)
+        if scheme := _SCHEME.match(value):
+            value, start = value[scheme.end() :], start + scheme.end()
+        word = value.strip("*x.-")
+        if word and word.lower() not in _NO_SECRET and not (_CALL.match(value) and match[0][:5].lower() == "token"):
+            yield start, start + len(value), "secret", value
 
 
 _IPV4 = re.compile(r"(?<![0-9A-Za-z.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z]|\.[0-9])")
@@ -255,7 +281,7 @@ def addresses(text: str) -> Iterator[Found]:
 
 
 def numbers(text: str, digits: int) -> Iterator[Found]:
-    """Cards, national ids and phone numbers, the strictest first; `digits` is how many the text has."""
+    """Cards, national ids and phone numbers, the strictest first; `digits` is the longest run, separators apart."""
     for kind, needed, pattern, plain in NUMBERS:
         if digits < needed:
             continue

@@ -12,12 +12,12 @@ from gnomon.tracing.span import NOT_SAMPLED, Local
 class PassingSpan(ApiSpan):
     """Ids and a decision that children and other services follow; every call does nothing."""
 
-    __slots__ = ("block", "id", "local", "parent", "remote", "sampled", "trace")
+    __slots__ = ("block", "id", "local", "name", "parent", "remote", "sampled", "trace")
 
     def __init__(self, local: Local, identity: bytes) -> None:
         self.local, self.trace, self.id = local, local.trace, identity
         self.sampled, self.remote, self.parent = False, False, None
-        self.block: object = None
+        self.name, self.block = "", None
 
     def get_span_context(self) -> SpanContext:
         """Ids as the API has them."""

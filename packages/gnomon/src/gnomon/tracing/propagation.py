@@ -93,8 +93,10 @@ class Propagator(TextMapPropagator):
         for name in formats:
             if name not in FORMATS:
                 raise TracingError(f"there is no propagator {name!r}", hint=f"Known are {', '.join(FORMATS)}")
-        self._formats = tuple(formats)
+        self.formats = tuple(formats)
         self._carries_baggage = "baggage" in formats
+        # Then a request without a baggage header has nothing to read but its traceparent.
+        self.w3c = self.formats in {("tracecontext", "baggage"), ("tracecontext",)}
 
     @property
     def fields(self) -> set[str]:
@@ -105,7 +107,7 @@ class Propagator(TextMapPropagator):
             "b3": {B3},
             "b3multi": {B3_TRACE, B3_SPAN, B3_SAMPLED},
         }
-        return set().union(*(names[name] for name in self._formats))
+        return set().union(*(names[name] for name in self.formats))
 
     def remote(self, get: Callable[[str], str | None]) -> Remote | None:
         """The caller, from its headers; None when there is none, or none that can be read.
@@ -113,7 +115,7 @@ class Propagator(TextMapPropagator):
         Args:
             get: the value of a header by its lower-case name.
         """
-        for name in self._formats:
+        for name in self.formats:
             found = _READ[name](get)
             if found is not None:
                 return found
@@ -143,7 +145,7 @@ class Propagator(TextMapPropagator):
         return sent
 
     def _write(self, span: Any, sent: dict[str, str]) -> None:
-        for name in self._formats:
+        for name in self.formats:
             if name == "tracecontext":
                 sent[TRACEPARENT] = traceparent(span)
                 state = span.state if span.__class__ is Remote else span.local.state

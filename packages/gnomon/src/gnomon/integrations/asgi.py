@@ -1,0 +1,184 @@
+"""ASGI applications: one span a request, its metrics, its line in the access log. https://asgi.readthedocs.io/
+
+The span ends with the last byte of the response, not with the background tasks that a framework runs after it. There
+are no spans for `receive` and `send`: they say nothing that the request's own span does not.
+"""
+
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from opentelemetry.trace import SpanKind, StatusCode
+
+from gnomon.context import attach, current, detach, with_span
+from gnomon.integrations.http_server import CLIENT_GONE, SERVER_ERROR, Served
+from gnomon.integrations.telemetry import Telemetry
+from gnomon.tracing.propagation import parsed_traceparent
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Any]
+Send = Callable[[Message], Any]
+App = Callable[[Scope, Receive, Send], Any]
+
+SERVER = SpanKind.SERVER
+# A caller's correlation id stands in our logs and goes back in the answer: short, and printable.
+LONGEST_CORRELATION = 128
+CORRELATION = b"x-correlation-id"
+
+
+class Exchange:
+    """One request and its response."""
+
+    __slots__ = (
+        "_active", "_correlation", "_middleware", "_send", "complete", "ended_ns", "error", "headers", "method", "path", "scope",
+        "sent_bytes", "span", "started_ns", "status",
+    )  # fmt: skip
+
+    def __init__(self, middleware: "Middleware", scope: Scope, send: Send) -> None:
+        self._middleware, self.scope, self._send = middleware, scope, send
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.status = self.sent_bytes = self.ended_ns = 0
+        self.error, self.complete = "", False
+        self.span: Any = None
+        self._correlation = b""
+        self.started_ns = time.time_ns()
+        self._active = middleware.active(self.method, scope)
+
+    def begin(self) -> Any:
+        """Start the span; return the context in which the application is to run."""
+        middleware, headers, scope = self._middleware, self.headers, self.scope
+        parent, context = None, current()
+        if middleware.w3c and b"baggage" not in headers:
+            if sent := headers.get(b"traceparent"):
+                state = headers.get(b"tracestate", b"")
+                parent = parsed_traceparent(sent.decode("latin-1"), state.decode("latin-1"))
+        else:
+            parent, context = middleware.propagator.received(self._header)
+        attributes: dict[str, Any] = {"url.path": self.path}
+        if client := scope.get("client"):
+            attributes["client.address"] = client[0]
+        if agent := headers.get(b"user-agent"):
+            attributes["user_agent.original"] = agent.decode("latin-1")
+        if query := scope.get("query_string"):
+            attributes["url.query"] = query.decode("latin-1")
+        span = self.span = middleware.begin_span(self.method, SERVER, parent, attributes, self.started_ns, context)
+        return with_span(span, context)
+
+    def send(self, message: Message) -> Any:
+        """Watch what is sent. Not a coroutine itself, for most messages pass through as they are."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self.status = message["status"]
+            if self._correlation:
+                message["headers"] = [*message.get("headers", ()), (CORRELATION, self._correlation)]
+        elif kind == "http.response.body":
+            self.sent_bytes += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                return self._last(message)
+        return self._send(message)
+
+    async def _last(self, message: Message) -> None:
+        await self._send(message)
+        self.complete = True
+        # An error page may be followed by the exception that it stands for: frameworks raise it again.
+        if self.status < SERVER_ERROR:
+            self.finish()
+
+    def failed(self, error: BaseException) -> None:
+        """The application raised. After us a server answers 500, if nothing was sent yet."""
+        if isinstance(error, Exception):
+            self.error = type(error).__qualname__
+            if not self.status:
+                self.status = SERVER_ERROR
+        self.span.failed(error)
+
+    def left(self) -> None:
+        """The application is done. Without a whole response, whoever asked for it is gone."""
+        if not self.error and not self.complete:
+            self.error = "client_disconnected"
+            self.status = self.status or CLIENT_GONE
+        self.finish()
+
+    def finish(self) -> None:
+        """The last byte is out: write down everything, once."""
+        if self.ended_ns:
+            return
+        ended_ns = self.ended_ns = time.time_ns()
+        scope, headers, status = self.scope, self.headers, self.status
+        error = self.error or (str(status) if status >= SERVER_ERROR else "")
+        served = self._middleware.served
+        known = served.known((
+            self.method, self._middleware.route(scope), status, scope.get("scheme", "http"),
+            headers.get(b"host", b"").decode("latin-1"), scope.get("http_version", ""), error,
+        ))  # fmt: skip
+        span, seconds = self.span, (ended_ns - self.started_ns) / 1e9
+        span.block, span.name = known.block, known.name
+        if status >= SERVER_ERROR and not self.error:
+            span.set_status(StatusCode.ERROR)
+        known.duration(seconds)
+        known.response_size(self.sent_bytes)
+        if length := headers.get(b"content-length"):
+            known.request_size(_number(length))
+        if self._active is not None:
+            self._active.add(-1)
+        span.end(ended_ns)
+
+    def _header(self, name: str) -> str | None:
+        value = self.headers.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+
+class Middleware:
+    """Around a whole application, outside of its own middleware, so that nothing of a request is missed.
+
+    Args:
+        app: any ASGI application.
+        telemetry: the pillars.
+        route: the template of the route that a request took, from its scope; "" for none.
+    """
+
+    def __init__(self, app: App, telemetry: Telemetry, route: Callable[[Scope], str]) -> None:
+        self.app, self.route = app, route
+        self.served = Served(telemetry)
+        self.propagator = telemetry.propagator
+        self.w3c = telemetry.propagator.w3c
+        self.begin_span = telemetry.tracer("gnomon.integrations.asgi").begin
+        self._excluded = self.served.excluded
+        self._cells: dict[tuple[str, str], Any] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, connection or lifespan."""
+        if scope["type"] != "http" or (self._excluded is not None and self._excluded(scope["path"])):
+            await self.app(scope, receive, send)
+            return
+        request = Exchange(self, scope, send)  # found by this name on the stack when the event loop stalls
+        token = attach(request.begin())
+        try:
+            await self.app(scope, receive, request.send)
+        except BaseException as error:
+            request.failed(error)
+            raise
+        finally:
+            if not request.ended_ns:
+                request.left()
+            detach(token)
+
+    def active(self, method: str, scope: Scope) -> Any:
+        """One more request in progress."""
+        key = (method, scope.get("scheme", "http"))
+        try:
+            cell = self._cells[key]
+        except KeyError:
+            if len(self._cells) > 64:  # noqa: PLR2004 - a client has invented methods
+                self._cells.clear()
+            cell = self._cells[key] = self.served.active(*key)
+        if cell is not None:
+            cell.add(1)
+        return cell
+
+
+def _number(digits: bytes) -> int:
+    return int(digits) if digits.isdigit() and len(digits) < 19 else 0  # noqa: PLR2004 - below 2^63

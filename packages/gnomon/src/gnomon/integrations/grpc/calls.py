@@ -1,0 +1,330 @@
+"""What is known of a gRPC call, on either side of it.
+
+Most of what is written about a call repeats: its service, method, status and peer. All of that is encoded once for each
+combination, with the cell of its metric beside it. The names are those of the conventions up to 1.37 (`rpc.system`,
+`rpc.service`, `rpc.method`, `rpc.grpc.status_code`): their successors are a release candidate that gives `rpc.method`
+another meaning, and both what is stored and what other SDKs send by default have these.
+https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/rpc/grpc.md
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+from opentelemetry.trace import SpanKind, StatusCode
+
+from gnomon.context import SPAN_KEY, Context, current, with_span
+from gnomon.integrations.telemetry import Telemetry
+from gnomon.metrics.instruments import Histogram, UpDownCounter
+
+log = logging.getLogger("gnomon")
+
+# Probes and tools, not the service's own work: counted, but no spans.
+QUIET_SERVICES = (
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+)
+# Of a side, and of the outcomes of one method. Peers change with every connection; methods are few, unless a proxy
+# serves whatever it is asked for.
+MOST_METHODS = MOST_OUTCOMES = 1024
+OTHER = "_OTHER"
+OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED = 0, 1, 2, 4, 12
+CODES: Mapping[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
+# What the conventions call a server's fault; any other status is the caller's. To a client all but OK are errors.
+SERVER_ERRORS = frozenset({UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, 13, 14, 15})
+CLIENT_ERRORS = frozenset(CODES) - {OK}
+
+Pairs = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that repeats of the calls of one method that end in the same way.
+
+    Attributes:
+        block: the span's attributes, encoded, and what they are.
+        observe: takes the duration in seconds.
+        error: whether the status is an error on this side.
+    """
+
+    block: tuple[bytes, Mapping[str, Any]] | None
+    observe: Callable[[float], None]
+    error: bool
+
+
+class Side:
+    """What all calls of one side share.
+
+    Args:
+        telemetry: the pillars; `excluded_services` among its options takes the place of `QUIET_SERVICES`.
+        kind: SERVER or CLIENT.
+    """
+
+    def __init__(self, telemetry: Telemetry, kind: SpanKind) -> None:
+        server = kind is SpanKind.SERVER
+        word = "server" if server else "client"
+        self.kind, self.propagator = kind, telemetry.propagator
+        self.live = True
+        self.errors = SERVER_ERRORS if server else CLIENT_ERRORS
+        self.quiet = frozenset(telemetry.options.get("excluded_services", QUIET_SERVICES))
+        tracers, registry = telemetry.tracers, telemetry.metrics
+        self.begin_span = None if tracers is None else tracers.get_tracer("gnomon.integrations.grpc").begin
+        self.encode = None if tracers is None else tracers.recording.attributes.encode
+        self.duration: Histogram | None = None
+        self.active: UpDownCounter | None = None
+        if registry is not None:
+            named = ("rpc.system", "rpc.service", "rpc.method")
+            self.duration = Histogram(
+                f"rpc.{word}.duration", f"Duration of gRPC calls, as their {word} sees them.",
+                (*named, "rpc.grpc.status_code"), unit="s", registry=registry,
+            )  # fmt: skip
+            self.active = UpDownCounter(
+                f"rpc.{word}.active_requests", f"gRPC calls in progress, as their {word} sees them.",
+                named, unit="{request}", registry=registry,
+            )  # fmt: skip
+        self._methods: dict[str, Method] = {}
+        self.other = Method(self, f"/{OTHER}/{OTHER}", "grpc")
+
+    def method(self, path: str | bytes) -> "Method":
+        """The method of a path: `/package.Service/Method`."""
+        shown = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
+        found = self._methods.get(shown)
+        if found is None:
+            if len(self._methods) >= MOST_METHODS:
+                self._methods.clear()
+            found = self._methods[shown] = Method(self, shown)
+        return found
+
+
+class Method:
+    """One method, seen from one side."""
+
+    __slots__ = ("_outcomes", "active", "labels", "name", "side", "traced")
+
+    def __init__(self, side: Side, path: str, name: str = "") -> None:
+        self.side, self.name = side, name or path.removeprefix("/")
+        service, _, method = path.removeprefix("/").rpartition("/")
+        self.labels = {"rpc.system": "grpc", "rpc.service": service or OTHER, "rpc.method": method}
+        self.traced = side.begin_span is not None and service not in side.quiet
+        self.active = _nothing if side.active is None else side.active.labels(**self.labels).add
+        self._outcomes: dict[tuple[int, Pairs], Outcome] = {}
+
+    def outcome(self, code: int, peer: Pairs) -> Outcome:
+        """What is known of calls that end so; worked out the first time."""
+        found = self._outcomes.get((code, peer))
+        return self._learnt(code, peer) if found is None else found
+
+    def _learnt(self, code: int, peer: Pairs) -> Outcome:
+        side = self.side
+        error = code in side.errors
+        pairs = {**self.labels, "rpc.grpc.status_code": code, **dict(peer)}
+        if error:
+            pairs["error.type"] = CODES.get(code, str(code))
+        labels = {**self.labels, "rpc.grpc.status_code": str(code)}
+        outcome = Outcome(
+            None if side.encode is None else (side.encode(pairs), pairs),
+            _nothing if side.duration is None else side.duration.labels(**labels).observe,
+            error,
+        )
+        if len(self._outcomes) >= MOST_OUTCOMES:
+            self._outcomes.clear()
+        self._outcomes[code, peer] = outcome
+        return outcome
+
+
+def _nothing(_: float) -> None:
+    """Metrics are switched off."""
+
+
+class Call:
+    """One call, from its beginning to its one end.
+
+    Attributes:
+        span: None where calls of this method make none.
+        context: what is current while the call is served, and what travels along with one that is made.
+        received, sent: messages of streams.
+    """
+
+    __slots__ = ("_ended", "_method", "_peer", "_started_s", "context", "received", "sent", "span")
+
+    def __init__(self, method: Method, parent: Any, context: Context, peer: Pairs) -> None:
+        side = method.side
+        self._method, self._peer, self._ended = method, peer, False
+        self.received = self.sent = 0
+        self._started_s = perf_counter()
+        if method.traced:
+            self.span = side.begin_span(method.name, side.kind, parent, None, None, context)  # type: ignore[misc]  # set where methods are traced
+            self.context = with_span(self.span, context)
+        else:
+            self.span, self.context = None, context
+        method.active(1)
+
+    def end(self, code: int, details: str = "", error: BaseException | None = None) -> None:
+        """Write down how it ended; what comes after the first end is ignored.
+
+        Args:
+            code: gRPC's number.
+            details: gRPC's words.
+            error: what the handler, or the call itself, raised.
+        """
+        # Ends may race (a callback's thread, the garbage collector): no call stands between this look and the mark.
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            self._write(code, details, error)
+        except Exception:
+            log.exception("A gRPC call could not be written down")
+
+    def _write(self, code: int, details: str, error: BaseException | None) -> None:
+        method, span = self._method, self.span
+        outcome = method.outcome(code, self._peer)
+        outcome.observe(perf_counter() - self._started_s)
+        method.active(-1)
+        if span is None:
+            return
+        span.block = outcome.block
+        if self.received:
+            span.set_attribute("rpc.messages.received", self.received)
+        if self.sent:
+            span.set_attribute("rpc.messages.sent", self.sent)
+        if error is not None:
+            if outcome.error:
+                span.failed(error)
+            else:
+                span.record_exception(error, escaped=True)
+        elif outcome.error:
+            span.set_status(StatusCode.ERROR, details or CODES.get(code, ""))
+        span.end()
+
+    def failed(self, error: BaseException) -> None:
+        """What a client's call raised: the status inside, or the failure that kept the call from having one."""
+        code = getattr(error, "code", None)
+        if isinstance(error, grpc.RpcError) and callable(code):
+            self.end(number(code()), text(error.details()))  # type: ignore[attr-defined]  # whoever has a code has details
+        elif isinstance(error, Exception):
+            self.end(UNKNOWN, error=error)
+        else:
+            self.end(CANCELLED)
+
+    def metadata(self, given: Iterable[tuple[str, Any]] | None) -> Any:
+        """The caller's metadata with ours behind it; ours takes the place of what has the same name."""
+        pairs = tuple(given) if given else ()
+        try:
+            headers = self._method.side.propagator.headers(self.context)
+            return (*(pair for pair in pairs if pair[0] not in headers), *headers.items())
+        except Exception:
+            log.exception("A gRPC call goes out without its trace")
+            return pairs
+
+
+def called(method: Method, server: Pairs) -> Call | None:
+    """A call that is made now; None where it shall leave no trace."""
+    try:
+        context = current()
+        if not method.side.live or suppressed(context):
+            return None
+        return Call(method, context.get(SPAN_KEY), context, server)
+    except Exception:
+        log.exception("A gRPC call could not be followed")
+        return None
+
+
+def served(method: Method, context: Any) -> Call | None:
+    """A call that is served from now on; None where it shall leave no trace.
+
+    Args:
+        method: which.
+        context: grpc's.
+    """
+    side = method.side
+    if not side.live:
+        return None
+    try:
+        parent, ours = side.propagator.received(dict(context.invocation_metadata() or ()).get)
+        return Call(method, parent, ours, peer(context.peer()))
+    except Exception:
+        log.exception("A gRPC call could not be followed")
+        return None
+
+
+def suppressed(context: Context) -> bool:
+    """Whether calls made here are nobody's business: those of exporters, ours among them."""
+    return len(context) > 0 and context.get("suppress_instrumentation") is not None
+
+
+def outcome(context: Any, error: BaseException | None) -> tuple[int, str, BaseException | None]:
+    """How a served call ended: status, words, and the exception if it was none of gRPC's own.
+
+    Args:
+        context: grpc's, of either kind.
+        error: what the handler raised.
+    """
+    gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
+    if gone or not getattr(context, "is_active", _always)():
+        return (CANCELLED if context.time_remaining() else DEADLINE_EXCEEDED) if _has_deadline(context) else CANCELLED, "", None
+    told = context.code()
+    if error is None:
+        return number(told), text(context.details()), None
+    code = number(told) or UNKNOWN
+    # `abort` raises: a bare Exception in the one library, its own in the other.
+    if isinstance(error, grpc.aio.AbortError) or (type(error) is Exception and not error.args and told is not None):
+        return code, text(context.details()), None
+    return code, "", error
+
+
+def _has_deadline(context: Any) -> bool:
+    return context.time_remaining() is not None
+
+
+def _always() -> bool:
+    return True
+
+
+def number(code: Any) -> int:
+    """A status as its number: of a StatusCode, a number, or None, which means OK. What is no status is UNKNOWN."""
+    if code is None:
+        return OK
+    known = code.value[0] if isinstance(code, grpc.StatusCode) else code
+    return known if known in CODES else UNKNOWN
+
+
+def text(details: Any) -> str:
+    """Details, which are bytes in one library and text in the other."""
+    return details.decode("utf-8", "replace") if isinstance(details, bytes) else details or ""
+
+
+@lru_cache(MOST_OUTCOMES)
+def peer(shown: str) -> Pairs:
+    """Who called, as attributes; of grpc's `ipv4:10.0.0.7:51234`, `ipv6:[::1]:51234` or `unix:/run/shop.sock`."""
+    family, _, address = unquote(shown).partition(":")
+    if family not in {"ipv4", "ipv6"}:
+        return (("network.peer.address", address or shown),)
+    host, port = _host_and_port(address)
+    named = (("client.address", host), ("network.peer.address", host))
+    return named if port is None else (*named, ("network.peer.port", port))
+
+
+def server(target: Any) -> Pairs:
+    """Who is called, as attributes; of a channel's target: `dns:///pricing:50051`, `ipv4:10.0.0.7:50051`."""
+    shown = text(target)
+    scheme, colon, rest = shown.partition(":")
+    address = rest.rpartition("/")[2] if rest.startswith("//") else rest if scheme in {"dns", "ipv4", "ipv6"} else shown
+    if scheme == "unix" and colon:
+        return (("server.address", rest),)
+    host, port = _host_and_port(address)
+    return (("server.address", host),) if port is None else (("server.address", host), ("server.port", port))
+
+
+def _host_and_port(address: str) -> tuple[str, int | None]:
+    host, _, port = address.rpartition(":")
+    if host and port.isascii() and port.isdigit():
+        return host.strip("[]"), int(port)
+    return address.strip("[]"), None

@@ -1,0 +1,148 @@
+"""What is known of a served request, whatever protocol brought it here (ASGI or WSGI).
+
+Most of what is written about a request repeats: its method, route, status, scheme and host. All of that is encoded
+once for each combination, with the cells of its metrics beside it, and found by one look-up.
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gnomon.integrations.telemetry import Telemetry
+from gnomon.metrics.instruments import Histogram, UpDownCounter
+from gnomon.wire.attributes import KeyValues
+
+# Combinations of method, route, status, scheme, host and version. A client can invent hosts and methods; the service
+# has few routes.
+MOST_KNOWN = 4096
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+OTHER_METHOD = "_OTHER"
+SIZE_BOUNDS_BYTES = (0, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+SERVER_ERROR = 500
+# nginx's number for a client that left before it was answered; no server ever sends it.
+CLIENT_GONE = 499
+
+Key = tuple[str, str, int, str, str, str, str]
+"""method, route, status, scheme, host, HTTP version, error type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that repeats of one kind of request.
+
+    Attributes:
+        name: of the span.
+        block: the attributes, encoded for a span, and what they are.
+        logged: the same, encoded for a log record.
+        duration: seconds until the last byte of the response.
+        request_size, response_size: bytes of the bodies.
+    """
+
+    name: str
+    block: tuple[bytes, Mapping[str, Any]]
+    logged: bytes
+    duration: Callable[[float], None]
+    request_size: Callable[[float], None]
+    response_size: Callable[[float], None]
+
+
+class Served:
+    """Everything known of the requests of one application.
+
+    Args:
+        telemetry: the pillars.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._known: dict[Key, Known] = {}
+        self._spans, self._logs = KeyValues(9), KeyValues(6)
+        self.excluded = excluding(telemetry.options.get("excluded_urls", ()))
+        registry = telemetry.metrics
+        self._duration: Histogram | None = None
+        self._request_size: Histogram | None = None
+        self._response_size: Histogram | None = None
+        self._active: UpDownCounter | None = None
+        if registry is None:
+            return
+        self._duration = Histogram(
+            "http.server.request.duration", "Duration of HTTP server requests.", None, unit="s", registry=registry
+        )
+        self._request_size = Histogram(
+            "http.server.request.body.size", "Size of HTTP server request bodies.", None, unit="By",
+            bounds=SIZE_BOUNDS_BYTES, registry=registry,
+        )  # fmt: skip
+        self._response_size = Histogram(
+            "http.server.response.body.size", "Size of HTTP server response bodies.", None, unit="By",
+            bounds=SIZE_BOUNDS_BYTES, registry=registry,
+        )  # fmt: skip
+        self._active = UpDownCounter(
+            "http.server.active_requests", "Number of active HTTP server requests.",
+            ("http.request.method", "url.scheme"), unit="{request}", registry=registry,
+        )  # fmt: skip
+
+    def known(self, key: Key) -> Known:
+        """What is known of such a request; worked out the first time."""
+        found = self._known.get(key)
+        return self._learnt(key) if found is None else found
+
+    def active(self, method: str, scheme: str) -> Any:
+        """The cell that counts requests in progress, or None."""
+        if self._active is None:
+            return None
+        return self._active.cell(method if method in METHODS else OTHER_METHOD, scheme)
+
+    def _learnt(self, key: Key) -> Known:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        method, route, status, scheme, host, version, error = key
+        shown = method if method in METHODS else OTHER_METHOD
+        labels: dict[str, Any] = {"http.request.method": shown, "url.scheme": scheme}
+        if route:
+            labels["http.route"] = route
+        labels["http.response.status_code"] = status
+        if version:
+            labels["network.protocol.version"] = version
+        if error:
+            labels["error.type"] = error
+        pairs = dict(labels)
+        if shown is not method:
+            pairs["http.request.method_original"] = method
+        address, port = host_and_port(host)
+        if address:
+            pairs["server.address"] = address
+        if port:
+            pairs["server.port"] = port
+        verb = "HTTP" if shown is OTHER_METHOD else method
+        known = self._known[key] = Known(
+            f"{verb} {route}" if route else verb,
+            (self._spans.encode(pairs), pairs),
+            self._logs.encode(pairs),
+            _observe(self._duration, labels),
+            _observe(self._request_size, labels),
+            _observe(self._response_size, labels),
+        )
+        return known
+
+
+def _observe(histogram: Any, labels: Mapping[str, Any]) -> Callable[[float], None]:
+    return _nothing if histogram is None else histogram.labels(**labels).observe
+
+
+def _nothing(_: float) -> None:
+    """Metrics are switched off."""
+
+
+def host_and_port(host: str) -> tuple[str, int | None]:
+    """A Host header in its parts; a port that is none is left away."""
+    address, colon, port = host.rpartition(":")
+    if not colon or "]" in port:  # an IPv6 address without a port ends in a bracket
+        return host, None
+    return address, int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None  # noqa: PLR2004 - 65535
+
+
+def excluding(patterns: Iterable[str]) -> Callable[[str], object] | None:
+    """Whether a path is left alone: any of the patterns (regular expressions) matches from its beginning."""
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return re.compile(joined).match if joined else None

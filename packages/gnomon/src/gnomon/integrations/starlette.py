@@ -1,0 +1,63 @@
+"""Starlette and FastAPI: every application that is built from now on, or one that exists already."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from gnomon.integrations.asgi import Middleware, Scope
+from gnomon.integrations.telemetry import Telemetry
+
+
+def install(telemetry: Telemetry) -> Callable[[], None]:
+    """Put the middleware around every application when its stack is built, which happens with its first message."""
+    build = Starlette.build_middleware_stack
+
+    def built(self: Starlette) -> Any:
+        stack = build(self)
+        return stack if getattr(self, "_gnomon", False) else Middleware(stack, telemetry, route)
+
+    Starlette.build_middleware_stack = built  # type: ignore[method-assign]  # what an instrumentation does
+
+    def undo() -> None:
+        Starlette.build_middleware_stack = build  # type: ignore[method-assign]  # as it was
+
+    return undo
+
+
+def instrument_app(app: Starlette, telemetry: Telemetry) -> None:
+    """Put the middleware around one application; around one that has it already, nothing happens."""
+    if getattr(app, "_gnomon", False):
+        return
+    app._gnomon = True  # type: ignore[attr-defined]  # noqa: SLF001 - our own mark
+    if app.middleware_stack is not None:  # it has served already
+        app.middleware_stack = Middleware(app.middleware_stack, telemetry, route)
+        return
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Middleware(build(), telemetry, route)  # type: ignore[method-assign]  # this one
+
+
+def route(scope: Scope) -> str:
+    """The template of the route taken, with those of the mounts above it; "" when none matched.
+
+    Starlette leaves the route in the scope that we were given. Of a mount only the text that it matched is left, so
+    what its parameters took there is replaced by their names again.
+    """
+    taken = scope.get("route")
+    # FastAPI's included routers keep the whole path beside the route, which knows its own part only.
+    effective = _inner(scope.get("fastapi")).get("effective_route_context")
+    path: str = getattr(effective, "path", "") or getattr(taken, "path", "")
+    above = scope.get("root_path", "")
+    mounted = above[len(scope.get("app_root_path", above)) :]
+    if not mounted or isinstance(taken, Mount):
+        return path
+    own = getattr(taken, "param_convertors", ())
+    for name, value in scope.get("path_params", {}).items():
+        if name not in own:
+            mounted = mounted.replace(f"/{value}", f"/{{{name}}}")
+    return mounted + path
+
+
+def _inner(found: Any) -> Mapping[str, Any]:
+    return found if isinstance(found, Mapping) else {}

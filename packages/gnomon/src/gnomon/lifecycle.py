@@ -1,0 +1,145 @@
+"""The door: `instrument`, `flush`, `shutdown`, `status`; and what makes sure that a process's last words are sent."""
+
+import atexit
+import contextlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from gnomon.components import ComponentRegistry, Report
+from gnomon.manager import ObservabilityManager
+from gnomon.process.forks import after_fork
+
+if TYPE_CHECKING:
+    from gnomon.config.settings import ObservabilityConfig
+
+# Settings that are asked for so often that they have a short name.
+SHORT = {
+    "service_name": "service.name",
+    "service_version": "service.version",
+    "environment": "service.environment",
+    "endpoint": "export.endpoint",
+    "headers": "export.headers",
+    "max_overhead": "budget.max_overhead",
+}
+
+
+def instrument(
+    app: Any = None,
+    *,
+    config: "ObservabilityConfig | None" = None,
+    file: str | Path | None = None,
+    components: ComponentRegistry | None = None,
+    **settings: Any,
+) -> ObservabilityManager:
+    """Start observing this process, and an application in it. This one call is the whole of it.
+
+    Args:
+        app: a FastAPI, Starlette or other ASGI application; None for a script, a worker, a gRPC service. Applications
+            and servers that are made later are instrumented by themselves.
+        config: all settings at once; then nothing else is read.
+        file: settings in TOML, JSON or YAML, read again when it changes; else what `GNOMON_CONFIG` names.
+        components: further parts, such as exporters of your own.
+        settings: by dotted key (`**{"traces.sampler": "adaptive"}`), by part (`traces={"sampler": "adaptive"}`), or by
+            short name: `service_name`, `service_version`, `environment`, `endpoint`, `headers`, `max_overhead`.
+
+    Returns:
+        The manager. Where the SDK runs already, that one: then `app` is instrumented, and settings are left aside.
+
+    Raises:
+        ConfigurationError: a setting is wrong: every mistake, with its field and where it was set.
+    """
+    manager = ensure(config=config, file=file, components=components, **settings)
+    if app is not None and not manager.config.disabled:
+        _instrument_app(app, manager)
+    return manager
+
+
+def ensure(
+    *,
+    config: "ObservabilityConfig | None" = None,
+    file: str | Path | None = None,
+    components: ComponentRegistry | None = None,
+    **settings: Any,
+) -> ObservabilityManager:
+    """The running manager; started with these settings if there is none."""
+    if ObservabilityManager.running is not None:
+        return ObservabilityManager.running
+    from gnomon.config.sources import sources  # noqa: PLC0415 - pydantic is loaded when there is something to do
+
+    found = None
+    if config is None:
+        found = sources({SHORT.get(key, key): value for key, value in settings.items()}, file=file)
+        config = found.load()
+    manager = ObservabilityManager(config, components=components, sources=found)
+    if not config.disabled:
+        manager.initialize()
+        _last_words.arrange()
+    return manager
+
+
+def flush(timeout_s: float = 5.0) -> bool:
+    """Send what waits now; whether all of it left in time."""
+    running = ObservabilityManager.running
+    return running is None or running.flush(timeout_s)
+
+
+def shutdown(timeout_s: float | None = None) -> dict[str, str]:
+    """Send what waits and stop; parts that could not be stopped in time, and why."""
+    running = ObservabilityManager.running
+    return {} if running is None else running.shutdown(timeout_s)
+
+
+def status() -> Report:
+    """How every part is. Empty when the SDK does not run."""
+    running = ObservabilityManager.running
+    return Report() if running is None else running.status()
+
+
+def _instrument_app(app: Any, manager: ObservabilityManager) -> None:
+    assert manager.telemetry is not None  # noqa: S101 - it runs
+    from starlette.applications import Starlette  # noqa: PLC0415 - there is an application, so this is there mostly
+
+    from gnomon.integrations.starlette import instrument_app  # noqa: PLC0415 - likewise
+
+    if isinstance(app, Starlette):
+        instrument_app(app, manager.telemetry)
+
+
+class _LastWords:
+    """However a process ends, short of being killed outright, what it recorded is sent first.
+
+    `atexit` serves scripts and gunicorn's workers. The children of `multiprocessing` (uvicorn's and granian's workers)
+    leave without it, but run its finalizers. SIGTERM would end a process that has no handler on the spot: there, and
+    only there, we send first and let the signal do its work then.
+    """
+
+    def __init__(self) -> None:
+        self._pid = 0
+        after_fork(self.arrange)
+
+    def arrange(self) -> None:
+        """For this process, once; a forked child is another one."""
+        if self._pid == os.getpid() or ObservabilityManager.running is None:
+            return
+        if not self._pid:
+            atexit.register(shutdown)
+        self._pid = os.getpid()
+        if "multiprocessing.util" in sys.modules:
+            sys.modules["multiprocessing.util"].Finalize(None, shutdown, exitpriority=100)
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            with contextlib.suppress(ValueError):  # not the main interpreter
+                signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, _: FrameType | None) -> None:
+    shutdown()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+_last_words = _LastWords()

@@ -1,0 +1,39 @@
+"""A service for the servers of the worker tests: it counts its requests, as ASGI and as WSGI."""
+
+import os
+
+from gnomon.metrics import Counter, Endpoint, Gauge, Histogram, Registry
+
+registry = Registry()
+served = Counter("shop.requests", "Requests", registry=registry)
+took = Histogram("shop.duration", "How long they took", unit="s", registry=registry)
+process = Gauge("shop.pid", "Who we are", registry=registry)
+endpoint = Endpoint(registry, resource={"service.name": "shop"}, registries=[])
+
+
+def hit() -> bytes:
+    served.inc(path="/hit")
+    took.observe(0.02)
+    process.set(os.getpid())
+    return str(os.getpid()).encode()
+
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    if scope["path"] == "/metrics":
+        await endpoint.asgi(scope, receive, send)
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": hit()})
+
+
+def wsgi(environ, start_response):
+    if environ["PATH_INFO"] == "/metrics":
+        return endpoint.wsgi(environ, start_response)
+    start_response("200 OK", [])
+    return [hit()]
