@@ -117,7 +117,8 @@ class Person:
 
     def it_codice_fiscale(self) -> tuple[str, ...]:
         name = "".join(self.draw.choices("BCDFGLMNRST", k=6))
-        body = f"{name}{self.digits(2)}{self.draw.choice('ABCDEHLMPRST')}{self.draw.randint(1, 71):02d}{self.draw.choice('ABCFHL')}{self.digits(3)}"
+        birth = f"{self.digits(2)}{self.draw.choice('ABCDEHLMPRST')}{self.draw.randint(1, 71):02d}"
+        body = f"{name}{birth}{self.draw.choice('ABCFHL')}{self.digits(3)}"
         full = next(body + last for last in string.ascii_uppercase if checksums.codice_fiscale(body + last))
         return (full[:3], full[3:6], full[6:11], full[11:])
 
@@ -188,7 +189,7 @@ def written(kind: str, shape: str, groups: tuple[str, ...]) -> tuple[str, str] |
         "dashed": f"- {said} -",
         "dotted": f"...{said}..." if kind != "password" else f"{said}.",
         "parenthesised": f"found ({said}) twice"
-        if kind not in {"phone, national"}
+        if kind != "phone, national"
         else f"found {_parenthesised(groups)} twice",
         "upper-case": f"FOUND {said} TWICE",
         "in JSON": json.dumps({"id": 7, name: value, "ok": True}),
@@ -230,7 +231,7 @@ def nobody(draw: random.Random) -> Iterator[str]:
             f"stamp {1_700_000_000_000_000_000 + draw.randrange(10**17)} ns",
             f"image registry.example/shop:{version}@sha256:{hexa(64)} pulled",
             f"commit {hexa(40)} by build {number(3, 7)}; python {version}",
-            f"pod checkout-{hexa(10)}-x{hexa(4)} on 10.{draw.randint(0, 255)}.{draw.randint(0, 255)}.7:{number(4, 5)} ready",
+            f"pod checkout-{hexa(10)}-x{hexa(4)} on 10.{draw.randint(0, 255)}.3.7:{number(4, 5)} ready",
             f"read {number(5, 12)} bytes at offset {number(5, 12)} of segment-{number(8, 8)}.log",
             f"blk_{number(18, 19)} replicated in {number(1, 5)} us",
             f"position {draw.uniform(-90, 90):.7f}, {draw.uniform(-180, 180):.7f}",

@@ -42,6 +42,10 @@ KEY = b"0123456789abcdef0123456789abcdef"
         ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic <secret>"),
         ('"authorization": "Bearer abc.def"', '"authorization": "Bearer <secret>"'),
         ("Cookie: a=b; c=d", "Cookie: <secret>"),
+        ("(b'authorization', b'Bearer abc')", "(b'authorization', b'<secret>')"),
+        ("{b'password': b'abc'}", "{b'password': b'<secret>'}"),
+        ("missing fields 'password', 'email'", "missing fields 'password', 'email'"),
+        ("password=a(b)c[d", "password=<secret>"),
         ("Invalid token: expired", "Invalid token: expired"),
         ("using Basic authentication", "using Basic authentication"),
         ("token=AppToken{9f4ef63 x}", "token=AppToken{9f4ef63 x}"),
@@ -55,11 +59,19 @@ KEY = b"0123456789abcdef0123456789abcdef"
         ("", ""),
         ("\ud800 half a pair, ann@example.org", "\ud800 half a pair, <email>"),
         ("peer 203.0.113.77", "peer 203.0.113.77"),
+        ("2029-03-12T04:49:09.29569136Z and 2029-03-12", "2029-03-12T04:49:09.29569136Z and 2029-03-12"),
+        ("+33 2012-10-12-34", "<phone>"),
+        (
+            "GET /orders/de98e52b-8a86-4cb8-a2c5-14a7f5ff68cc 200",
+            "GET /orders/de98e52b-8a86-4cb8-a2c5-14a7f5ff68cc 200",
+        ),
     ],
 )
 def test_texts(text: str, shown: str) -> None:
     """What goes is replaced by its kind; what only looks like it stays."""
-    assert Masker()("message", text) == shown
+    masker = Masker()
+    assert masker("message", text) == shown
+    assert masker("message", text) == shown  # now that the key is known
 
 
 @pytest.mark.parametrize(
@@ -206,30 +218,35 @@ def test_a_forked_child_counts_anew_and_has_the_same_pseudonyms() -> None:
     assert masker.counts["email"] == 1
 
 
+@pytest.mark.timeout(20)  # what goes back and forth takes minutes; what does not, milliseconds
 @pytest.mark.parametrize(
     "piece",
-    ["@", "a@", "a.", "1 ", "1", "4111 ", "eyJ", "eyJa.", "password=", '"password":"', "://a:", "+1-", "(0", "AB12", ":", "a:",
-     "-----BEGIN PRIVATE KEY-----", "cookie", "token token ", "%4", "a1b2-", "1.", "Bearer ", " @ a .", "ssn ", "phone: "],
-)  # fmt: skip
+    [
+        *(
+            "@",
+            "a@",
+            "a.",
+            "1 ",
+            "1",
+            "4111 ",
+            "eyJ",
+            "eyJa.",
+            "password=",
+            '"password":"',
+            "://a:",
+            "+1-",
+            "(0",
+            "AB12",
+        ),
+        *(":", "a:", "-----BEGIN PRIVATE KEY-----", "cookie", "token token ", "%4", "a1b2-", "1.", "Bearer ", " @ a ."),
+        *("ssn ", "phone: ", "GB82", "a" * 63 + ".", "XYZ1", "\\\\", "ghp_", "00a00a000a"),
+    ],
+)
 def test_no_text_takes_long(piece: str) -> None:
-    """Twice the text takes no more than about twice the steps: no pattern goes back and forth.
-
-    Counted in the processor's time of this thread against the same work on a quarter: quadratic would be sixteen.
-    """
-    import time  # noqa: PLC0415 - only here
-
+    """The longest text of anything that a pattern could go back and forth in."""
     masker = Masker(policies={"ip": "mask"})
-
-    def cost(size: int) -> float:
-        text = (piece * size)[: size - 1]
-        best = 1e9
-        for _ in range(3):
-            begun = time.thread_time()
-            masker("m", text)
-            best = min(best, time.thread_time() - begun)
-        return best
-
-    assert cost(16_000) < 12 * cost(4_000) + 0.002
+    for size in range(LONGEST - 3, LONGEST):
+        assert isinstance(masker("m", (piece * size)[:size]), str)
 
 
 def test_encoders_take_it() -> None:

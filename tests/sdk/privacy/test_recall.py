@@ -1,4 +1,4 @@
-"""How much of what is planted is found, and how much is taken for somebody that is nobody: the figures of docs/sdk/privacy.md."""
+"""How much of what is planted is found, and how much is nobody's: the figures of docs/sdk/privacy.md."""
 
 import os
 import random
@@ -6,10 +6,10 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from tests.sdk.privacy.planted import KINDS, SHAPES, Person, nobody, written
 
 from gnomon.privacy.detectors import bare
 from gnomon.privacy.masking import Masker
-from tests.sdk.privacy.planted import KINDS, SHAPES, Person, nobody, written
 
 CORPORA = Path(os.environ.get("GNOMON_CORPORA", Path(__file__).parents[4] / "shared" / "corpora"))
 EACH = 60
@@ -45,9 +45,9 @@ def recall_table() -> dict[tuple[str, str], float]:
 def test_what_is_planted_is_found_in_every_shape() -> None:
     """Ten ways of writing, thirteen kinds: all found, but for bare digits that nothing tells from other digits."""
     table = recall_table()
-    print("\n| kind | " + " | ".join(SHAPES) + " |\n|---" * 1 + "|---" * len(SHAPES) + "|")
+    print("\n| kind | " + " | ".join(SHAPES) + " |\n|---" + "|---" * len(SHAPES) + "|")
     for kind in KINDS:
-        row = [f"{table[kind, shape]:.0%}" if (kind, shape) in table else "–" for shape in SHAPES]
+        row = [f"{table[kind, shape]:.0%}" if (kind, shape) in table else "n/a" for shape in SHAPES]
         print(f"| {kind} | " + " | ".join(row) + " |")
     claimed = {place: value for place, value in table.items() if place not in KNOWN_GAPS}
     assert {place: value for place, value in claimed.items() if value < 0.98} == {}
@@ -81,11 +81,11 @@ def test_wide_letters_and_odd_hyphens_hide_nothing() -> None:
 
 
 def test_nobody_is_taken_for_somebody_rarely() -> None:
-    """Of made-up lines full of ids, stamps and counts, fewer than one in a thousand is touched."""
+    """Of made-up lines full of ids, stamps and counts, no more than one in two thousand is touched."""
     masker = Masker()
     touched = [line for line in islice(nobody(random.Random(11)), CLEAN) if masker("message", line) != line]
     print(f"\nfalse positives: {len(touched)} of {CLEAN} lines", *touched[:20], sep="\n  ")
-    assert len(touched) <= CLEAN // 1000
+    assert len(touched) <= CLEAN // 2000
 
 
 @pytest.mark.corpus
@@ -102,4 +102,4 @@ def test_lines_of_real_systems_are_left_alone() -> None:
     wrong = [shown for line, shown in touched if shown != line and "<email>" not in shown]
     print(f"\n{len(lines)} lines, touched {sum(a != b for a, b in touched)}: {masker.counts}", *wrong[:20], sep="\n  ")
     assert len(lines) >= 16_000
-    assert len(wrong) <= len(lines) // 1000
+    assert len(wrong) <= 4

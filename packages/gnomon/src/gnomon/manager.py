@@ -11,18 +11,35 @@ from typing import TYPE_CHECKING, Any, Self
 from opentelemetry import metrics, propagate, trace
 
 from gnomon import __version__
-from gnomon.components import ComponentRegistry, Exporter, Health, Report, State
+from gnomon.components import Component, ComponentRegistry, Exporter, Health, Report, State
+from gnomon.context import current_ids
 from gnomon.errors import LifecycleError
 from gnomon.export.destinations import pumps
 from gnomon.export.outlet import Batch, Outlet, Signal
 from gnomon.export.pump import Pump
 from gnomon.integrations.table import Integrations
 from gnomon.integrations.telemetry import Telemetry
+from gnomon.issues.limiter import Limiter
+from gnomon.issues.recorder import Recorder
+from gnomon.logging import exceptions
+from gnomon.logging.categories import LogCategory
+from gnomon.logging.levels import Levels
+from gnomon.logging.pipeline import Pipeline
+from gnomon.logging.pipeline import use as logging_use
+from gnomon.logging.sampling import Sampling
+from gnomon.logging.writer import console
+from gnomon.metrics import host_metrics, process_metrics
+from gnomon.metrics.cells import set_exemplar_source
 from gnomon.metrics.collect import Deltas
+from gnomon.metrics.endpoint import Endpoint
+from gnomon.metrics.instruments import ObservableCounter
+from gnomon.metrics.registry import Registry
+from gnomon.privacy.masking import HARMLESS_VALUES, Masker
 from gnomon.process.clock import SYSTEM, Clock
 from gnomon.process.identity import Identity
-from gnomon.recorders import Recorders, recorders
+from gnomon.recorders import recorders
 from gnomon.tracing.adopt import AdoptedSpans
+from gnomon.tracing.baggage import carried
 from gnomon.tracing.choice import sampler
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer
@@ -30,6 +47,7 @@ from gnomon.wire import envelope
 from gnomon.wire import metrics as wire_metrics
 
 if TYPE_CHECKING:
+    from gnomon.config.pillars import TraceSettings
     from gnomon.config.settings import ObservabilityConfig
     from gnomon.config.sources import Sources
 
@@ -87,9 +105,14 @@ class ObservabilityManager:
         self.components = ComponentRegistry() if components is None else components
         self._parts = ComponentRegistry()
         self._pumps: list[Pump] = []
-        self.recorders: Recorders | None = None
+        self.recorders = recorders()
+        self.identity = Identity(_resource(config), __version__)
         self.propagator = Propagator(config.traces.propagators)
-        self.telemetry: Telemetry | None = None
+        self.mask = _masker(config)
+        self.issues = Recorder(self.mask, Limiter(clock), locals=config.issues.locals)
+        self.pipeline: Pipeline | None = None
+        self.endpoint: Endpoint | None = None
+        self._integrations: Integrations | None = None
 
     def initialize(self) -> Self:
         """Start everything, in order.
@@ -100,34 +123,30 @@ class ObservabilityManager:
         """
         if ObservabilityManager.running is not None:
             raise LifecycleError(
-                "the SDK runs already in this process",
-                hint="Call gnomon.shutdown() before starting it with other settings",
+                "the SDK runs already in this process", hint="Call gnomon.shutdown() before starting it anew"
             )
         config = self.config
         for remark in config.remarks:
             log.warning("%s", remark)
-        self.recorders = made = recorders()
-        identity = Identity(_resource(config), __version__)
-        made.open(config.export)
-        self._pumps = pumps(config.export, made.outlets, _encoder(identity), self._hand_over, self._clock)
-        self.telemetry = Telemetry(
-            made.tracers, made.registry if config.metrics.enabled else None, self.propagator, _options(config)
-        )
+        self.recorders.open(config.export)
+        outlets = self.recorders.outlets
+        self._pumps = pumps(config.export, outlets, _encoder(self.identity), self._hand_over, self._clock)
         parts = self._parts
+        parts.register("privacy", _Part(self._start_privacy))
         parts.register("traces", _Part(self._start_traces))
-        if config.metrics.enabled:
-            parts.register("metrics", _Part(self._start_metrics))
+        parts.register("metrics", _Part(self._start_metrics, self._stop_metrics))
+        parts.register("logs", self._logs())
         for number, pump in enumerate(self._pumps):
             parts.register(f"export{number or ''}", _exporting(pump))
-        integrations = Integrations(self.telemetry, config.integrations)
-        parts.register("integrations", _Part(integrations.install, lambda _: integrations.uninstall()))
-        parts.start()
+        parts.register("integrations", _Part(self._start_integrations, self._stop_integrations))
+        parts.register("reload", _Part(self._watch))
+        ObservabilityManager.running = self
         try:
+            parts.start()
             self.components.start()
         except LifecycleError:
-            self._stop(config.export.shutdown_timeout_s)
+            self.shutdown()
             raise
-        ObservabilityManager.running = self
         return self
 
     def shutdown(self, timeout_s: float | None = None) -> dict[str, str]:
@@ -142,20 +161,18 @@ class ObservabilityManager:
         if ObservabilityManager.running is not self:
             return {}
         ObservabilityManager.running = None
-        return self._stop(self.config.export.shutdown_timeout_s if timeout_s is None else timeout_s)
-
-    def _stop(self, timeout_s: float) -> dict[str, str]:
+        timeout_s = self.config.export.shutdown_timeout_s if timeout_s is None else timeout_s
         ends_s = self._clock.monotonic_s() + timeout_s
         unstopped = self.components.shutdown(timeout_s)
         unstopped |= self._parts.shutdown(max(ends_s - self._clock.monotonic_s(), 0.0))
-        if self.recorders is not None:
-            self.recorders.close()
+        self.recorders.close()
         return unstopped
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Send what waits now; whether all of it left in time."""
         ends_s = self._clock.monotonic_s() + timeout_s
-        return all([pump.flush(max(ends_s - self._clock.monotonic_s(), 0.0)) for pump in self._pumps])
+        left = [pump for pump in self._pumps if not pump.flush(max(ends_s - self._clock.monotonic_s(), 0.0))]
+        return not left
 
     def status(self) -> Report:
         """The state of every part and of the whole; the worst decides."""
@@ -164,40 +181,154 @@ class ObservabilityManager:
 
     def tracer(self, name: str) -> Tracer:
         """A tracer of our provider, also where the host has set another one."""
-        return recorders().tracers.get_tracer(name)
+        return self.recorders.tracers.get_tracer(name)
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What integrations are given."""
+        config = self.config
+        access = None
+        if self.pipeline is not None and config.logs.access_log:
+            access = self.pipeline.source("gnomon.access")
+        return Telemetry(
+            self.recorders.tracers,
+            self.recorders.registry if config.metrics.enabled else None,
+            self.propagator,
+            access,
+            self.endpoint,
+            {"excluded_urls": config.traces.excluded_urls, "metrics_path": config.metrics.path},
+        )
+
+    # The parts, in the order in which they start.
+
+    def _start_privacy(self) -> None:
+        recording = self.recorders.tracers.recording
+        for encoder in (recording.attributes, recording.events, recording.links):
+            encoder.mask = self.mask
+            encoder.forget()
 
     def _start_traces(self) -> None:
-        assert self.recorders is not None  # noqa: S101 - set before the parts are started
         tracers, settings = self.recorders.tracers, self.config.traces
-        tracers.sampler, tracers.parent_based = sampler(settings)
-        tracers.recording.keep = settings.enabled and (settings.keep_errors or settings.keep_slower_than_s is not None)
-        if settings.keep_slower_than_s is not None:
-            tracers.recording.slower_than_ns = int(settings.keep_slower_than_s * 1e9)
+        recording = tracers.recording
+        self._sample(settings)
+        if self.config.issues.enabled:
+            recording.describe = self.issues.attributes
+        if settings.baggage_as_attributes:
+            tracers.baggage_as_attributes = carried(settings.baggage_as_attributes)
         propagate.set_global_textmap(self.propagator)
         present: Any = trace.get_tracer_provider()
         if present is tracers:
             return
         if hasattr(present, "add_span_processor"):
-            present.add_span_processor(AdoptedSpans(self.recorders.outlets[Signal.TRACES], tracers.recording))
+            present.add_span_processor(AdoptedSpans(self.recorders.outlets[Signal.TRACES], recording))
         else:
             trace.set_tracer_provider(tracers)
 
+    def _sample(self, settings: "TraceSettings") -> None:
+        tracers = self.recorders.tracers
+        tracers.sampler, tracers.parent_based = sampler(settings)
+        slower_s = settings.keep_slower_than_s
+        tracers.recording.keep = settings.enabled and (settings.keep_errors or slower_s is not None)
+        tracers.recording.keep_errors = settings.keep_errors
+        tracers.recording.slower_than_ns = None if slower_s is None else int(slower_s * 1e9)
+
     def _start_metrics(self) -> None:
-        assert self.recorders is not None  # noqa: S101 - as above
         settings, registry = self.config.metrics, self.recorders.registry
+        if not settings.enabled:
+            return
         if not hasattr(metrics.get_meter_provider(), "force_flush"):  # what the API's proxies lack
             metrics.set_meter_provider(self.recorders.meters)
+        registry.cap = settings.cardinality_limit
+        set_exemplar_source(_current_span if settings.exemplars and self.config.traces.enabled else None)
+        if settings.process:
+            process_metrics.register(registry)
+        if settings.host:
+            host_metrics.register(registry)
+        self._report(registry)
+        self.endpoint = Endpoint(registry, resource=self.identity.attributes)
+        if settings.port is not None:
+            self.endpoint.serve(settings.port)
         outlet = self.recorders.outlets[Signal.METRICS]
-        deltas = None if settings.temporality == "cumulative" else Deltas()
+        delta = settings.temporality != "cumulative"
+        deltas, encoder = Deltas(), wire_metrics.Encoder(self.mask)
 
         def push() -> None:
             families = registry.collect()
-            for scope, records in wire_metrics.encode(families if deltas is None else deltas.since(families)):
+            for scope, records in encoder.encode(deltas.since(families) if delta else families, delta=delta):
                 put = outlet.lane(scope).put
                 for record in records:
                     put(record)
 
         next(pump for pump in self._pumps if outlet in pump.outlets).every(settings.interval_s, push)
+
+    def _stop_metrics(self, _: float) -> None:
+        set_exemplar_source(None)
+        if self.endpoint is not None:
+            self.endpoint.close()
+
+    def _report(self, registry: Registry) -> None:
+        """What became of what was recorded, as metrics of its own."""
+
+        def records() -> list[tuple[float, dict[str, str]]]:
+            told: list[tuple[float, dict[str, str]]] = []
+            for signal, outlet in self.recorders.outlets.items():
+                told.append((outlet.counts.sent, {"signal": signal.value, "outcome": "sent"}))
+                for reason, number in outlet.counts.dropped.items():
+                    told.append((number, {"signal": signal.value, "outcome": reason.value}))
+            return told
+
+        def masked() -> list[tuple[float, dict[str, str]]]:
+            counts = self.mask.counts if self.mask is not None else {}
+            return [(number, {"kind": kind}) for kind, number in counts.items() if number]
+
+        ObservableCounter("gnomon.sdk.records", records, "What became of the records", registry=registry)
+        ObservableCounter("gnomon.sdk.masked", masked, "Values that were masked, by kind", registry=registry)
+
+    def _logs(self) -> Component:
+        settings, service = self.config.logs, self.config.service
+        if not settings.enabled:
+            return _Part(lambda: None)
+        self.pipeline = Pipeline(
+            self.recorders.outlets[Signal.LOGS] if settings.ship else None,
+            service.name,
+            environment=service.environment,
+            shows=console(settings.console),
+            levels=Levels(settings.level, settings.levels),
+            sampling=Sampling(settings.sampling),
+            mask=self.mask,
+            masks={LogCategory.SECURITY: self.mask.keeping("ip", "client_ip", "id")} if self.mask else None,
+            describe=self.issues.attributes if self.config.issues.enabled else exceptions.described,
+        )
+        return self.pipeline
+
+    def _start_integrations(self) -> None:
+        if self.pipeline is not None:
+            logging_use(self.pipeline)
+        self._integrations = Integrations(self.telemetry, self.config.integrations)
+        self._integrations.install()
+
+    def _stop_integrations(self, _: float) -> None:
+        if self._integrations is not None:
+            self._integrations.uninstall()
+        logging_use(None)
+
+    def _watch(self) -> None:
+        if self._sources is None or self._sources.file is None:
+            return
+        from gnomon.config.reload import POLL_S, Watcher  # noqa: PLC0415 - there is a file to watch
+
+        watcher = Watcher(self._sources, self.config, self._apply)
+        self._pumps[0].every(POLL_S, watcher.tick)
+
+    def _apply(self, config: "ObservabilityConfig") -> None:
+        """Settings that changed in the file and may change while we run."""
+        self.config = config
+        self._sample(config.traces)
+        self.mask = _masker(config)
+        self._start_privacy()
+        if self.pipeline is not None:
+            self.pipeline.levels.configure(config.logs.level, config.logs.levels)
+            self.pipeline.resample(Sampling(config.logs.sampling))
 
     def _hand_over(self, signal: Signal, body: bytes) -> None:
         for exporter in self.components.of(Exporter).values():
@@ -230,5 +361,22 @@ def _resource(config: "ObservabilityConfig") -> dict[str, Any]:
     return {**service.resource_attributes, **{key: value for key, value in told.items() if value}}
 
 
-def _options(config: "ObservabilityConfig") -> dict[str, Any]:
-    return {"excluded_urls": config.traces.excluded_urls}
+def _masker(config: "ObservabilityConfig") -> Masker | None:
+    privacy = config.privacy
+    if not privacy.enabled:
+        return None
+    key = privacy.pseudonym_key.get_secret_value().encode() if privacy.pseudonym_key else b""
+    return Masker(
+        key,
+        policies=privacy.policies,
+        allowed_keys=privacy.allowed_keys,
+        allowed_values=(*HARMLESS_VALUES, *privacy.allowed_values),
+        allowed_patterns=privacy.allowed_patterns,
+        secret_keys=privacy.secret_keys,
+    )
+
+
+def _current_span() -> tuple[bytes, bytes] | None:
+    """The span that an exemplar points to: only one that will be there to be looked at."""
+    ids = current_ids()
+    return (ids[0], ids[1]) if ids is not None and ids[2] else None

@@ -7,6 +7,7 @@ these stay for as long as the process does; a manager gives them settings and a 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gnomon.config.route import route
 from gnomon.export.outlet import Outlet, Signal
 from gnomon.metrics.otel import MeterProvider
 from gnomon.metrics.registry import Registry, default_registry
@@ -32,11 +33,11 @@ class Recorders:
     def open(self, settings: "ExportSettings") -> None:
         """Give the queues their bounds."""
         for signal, outlet in self.outlets.items():
-            own = getattr(settings, signal.value)
-            outlet.most_records = own.queue_size or settings.queue_size
+            way = route(settings, signal.value)
+            outlet.most_records = way.queue_size
             # A third each: the setting bounds all of them together.
             outlet.most_bytes = settings.queue_bytes // len(Signal)
-            outlet.batch = outlet.wake_at = min(own.batch_size or settings.batch_size, outlet.most_records)
+            outlet.batch = outlet.wake_at = min(way.batch_size, way.queue_size)
 
     def close(self) -> None:
         """Take nothing more: what is recorded from now on is dropped, and counted."""

@@ -1,6 +1,7 @@
 """A service for the servers of the worker tests: it counts its requests, as ASGI and as WSGI."""
 
 import os
+import time
 
 from gnomon.metrics import Counter, Endpoint, Gauge, Histogram, Registry
 
@@ -12,6 +13,8 @@ endpoint = Endpoint(registry, resource={"service.name": "shop"}, registries=[])
 
 
 def hit() -> bytes:
+    """A request; long enough for another worker to take the next."""
+    time.sleep(0.003)
     served.inc(path="/hit")
     took.observe(0.02)
     process.set(os.getpid())

@@ -26,7 +26,6 @@ RETRYABLE = {429, 502, 503, 504}
 TOO_LARGE = 413
 LONGEST_ANSWER = 64 << 10
 LONGEST_WAIT_S = 300.0
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,6 @@ class Address:
             raise ExportError(f"the endpoint {url!r} is not an http:// or https:// URL")
         secure = parts.scheme == "https"
         return cls(secure, parts.hostname, port or (443 if secure else 80), parts.path or "/")
-
-    @property
-    def local(self) -> bool:
-        """Whether this machine is meant: bytes are free then, and cycles are not."""
-        return self.host in LOOPBACK
 
 
 class _Deadlined(socket.SocketIO):

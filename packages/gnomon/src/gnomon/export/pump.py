@@ -249,7 +249,7 @@ class Pump:
             way.not_before_s = min(way.not_before_s, now_s + 0.2)
 
     def _deliver_spooled(self) -> None:
-        """The receiver is there: one request from the disk for each from memory, so that neither waits for the other."""
+        """The receiver is there: one request from disk for each from memory, so that neither waits for the other."""
         taken = self.spool.take() if self.spool is not None else None
         if taken is None or self.spool is None:
             return

@@ -1,18 +1,23 @@
-"""ASGI applications: one span a request, its metrics, its line in the access log. https://asgi.readthedocs.io/
+"""ASGI applications (https://asgi.readthedocs.io/): one span a request, its metrics, its line in the access log.
 
 The span ends with the last byte of the response, not with the background tasks that a framework runs after it. There
 are no spans for `receive` and `send`: they say nothing that the request's own span does not.
 """
 
+import re
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gnomon.context import attach, current, detach, with_span
-from gnomon.integrations.http_server import CLIENT_GONE, SERVER_ERROR, Served
+from gnomon.integrations import websocket
+from gnomon.integrations.http_server import CLIENT_GONE, SERVER_ERROR, Known, Served, excluding
 from gnomon.integrations.telemetry import Telemetry
+from gnomon.logging.binding import Binding
+from gnomon.logging.categories import LogCategory, LogLevel
+from gnomon.logging.source import Source
 from gnomon.tracing.propagation import parsed_traceparent
 
 Scope = MutableMapping[str, Any]
@@ -22,16 +27,18 @@ Send = Callable[[Message], Any]
 App = Callable[[Scope, Receive, Send], Any]
 
 SERVER = SpanKind.SERVER
+INFO, ERROR, ACCESS = LogLevel.INFO, LogLevel.ERROR, LogCategory.ACCESS
 # A caller's correlation id stands in our logs and goes back in the answer: short, and printable.
 LONGEST_CORRELATION = 128
-CORRELATION = b"x-correlation-id"
+CORRELATION, REQUEST_ID = b"x-correlation-id", b"x-request-id"
 
 
 class Exchange:
     """One request and its response."""
 
     __slots__ = (
-        "_active", "_correlation", "_middleware", "_send", "complete", "ended_ns", "error", "headers", "method", "path", "scope",
+        "_active", "_correlation", "_middleware", "_send", "bound", "complete", "ended_ns",
+        "error", "headers", "method", "path", "scope",
         "sent_bytes", "span", "started_ns", "status",
     )  # fmt: skip
 
@@ -44,28 +51,26 @@ class Exchange:
         self.error, self.complete = "", False
         self.span: Any = None
         self._correlation = b""
+        self.bound: Binding | None = None
         self.started_ns = time.time_ns()
         self._active = middleware.active(self.method, scope)
 
     def begin(self) -> Any:
         """Start the span; return the context in which the application is to run."""
-        middleware, headers, scope = self._middleware, self.headers, self.scope
-        parent, context = None, current()
-        if middleware.w3c and b"baggage" not in headers:
-            if sent := headers.get(b"traceparent"):
-                state = headers.get(b"tracestate", b"")
-                parent = parsed_traceparent(sent.decode("latin-1"), state.decode("latin-1"))
-        else:
-            parent, context = middleware.propagator.received(self._header)
         attributes: dict[str, Any] = {"url.path": self.path}
-        if client := scope.get("client"):
-            attributes["client.address"] = client[0]
-        if agent := headers.get(b"user-agent"):
-            attributes["user_agent.original"] = agent.decode("latin-1")
-        if query := scope.get("query_string"):
-            attributes["url.query"] = query.decode("latin-1")
-        span = self.span = middleware.begin_span(self.method, SERVER, parent, attributes, self.started_ns, context)
-        return with_span(span, context)
+        middleware, headers = self._middleware, self.headers
+        span, context = middleware.begin(self.method, self.scope, headers, attributes, self.started_ns)
+        self.span = span
+        if middleware.correlates:
+            given = headers.get(CORRELATION) or headers.get(REQUEST_ID)
+            if given and len(given) <= LONGEST_CORRELATION and given.isascii() and given.decode().isprintable():
+                self._correlation = given
+                self.bound = Binding({"correlation_id": given.decode()})
+                span.set_attribute("correlation_id", given.decode())
+            else:
+                # Logs without a correlation id of their own stand under the trace's.
+                self._correlation = span.trace.hex().encode()
+        return context
 
     def send(self, message: Message) -> Any:
         """Watch what is sent. Not a coroutine itself, for most messages pass through as they are."""
@@ -114,21 +119,34 @@ class Exchange:
             self.method, self._middleware.route(scope), status, scope.get("scheme", "http"),
             headers.get(b"host", b"").decode("latin-1"), scope.get("http_version", ""), error,
         ))  # fmt: skip
-        span, seconds = self.span, (ended_ns - self.started_ns) / 1e9
+        span, taken_ns = self.span, ended_ns - self.started_ns
         span.block, span.name = known.block, known.name
         if status >= SERVER_ERROR and not self.error:
             span.set_status(StatusCode.ERROR)
-        known.duration(seconds)
+        known.duration(taken_ns / 1e9)
         known.response_size(self.sent_bytes)
         if length := headers.get(b"content-length"):
             known.request_size(_number(length))
         if self._active is not None:
             self._active.add(-1)
         span.end(ended_ns)
+        access = self._middleware.access
+        if access is not None:
+            self._log(access, known, taken_ns)
 
-    def _header(self, name: str) -> str | None:
-        value = self.headers.get(name.encode("latin-1"))
-        return None if value is None else value.decode("latin-1")
+    def _log(self, access: Source, known: Known, taken_ns: int) -> None:
+        """A line of the access log: what repeats is encoded already, and the console is told it in words."""
+        status, span = self.status, self.span
+        level = ERROR if status >= SERVER_ERROR else INFO
+        if level < access.level:
+            return
+        message = f"{self.method} {self.path} {status} {taken_ns // 1000 / 1000:g} ms"
+        fields: dict[str, Any] = {"client.address": self.scope["client"][0]} if self.scope.get("client") else {}
+        if access.pipeline.console is not None:
+            fields.update(known.block[1])
+            access.log(level, message, ACCESS, fields, ids=(span.trace, span.id, span.sampled))
+        else:
+            access.log(level, message, ACCESS, fields, None, known.logged, None, (span.trace, span.id, span.sampled))
 
 
 class Middleware:
@@ -136,26 +154,41 @@ class Middleware:
 
     Args:
         app: any ASGI application.
-        telemetry: the pillars.
+        telemetry: the pillars. With an endpoint, the path `metrics_path` is answered here, before the application.
         route: the template of the route that a request took, from its scope; "" for none.
     """
 
     def __init__(self, app: App, telemetry: Telemetry, route: Callable[[Scope], str]) -> None:
         self.app, self.route = app, route
         self.served = Served(telemetry)
-        self.propagator = telemetry.propagator
-        self.w3c = telemetry.propagator.w3c
-        self.begin_span = telemetry.tracer("gnomon.integrations.asgi").begin
-        self._excluded = self.served.excluded
+        self._propagator = telemetry.propagator
+        self._w3c = telemetry.propagator.w3c
+        self._begin = telemetry.tracer("gnomon.integrations.asgi").begin
+        self.access = telemetry.access
+        self.correlates = telemetry.access is not None
+        self._endpoint, self._metrics_path = telemetry.endpoint, telemetry.options.get("metrics_path", "")
+        patterns = [*telemetry.options.get("excluded_urls", ())]
+        if self._endpoint is not None:
+            patterns.append(f"^{re.escape(self._metrics_path)}$")
+        self._excluded = excluding(patterns)
         self._cells: dict[tuple[str, str], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, connection or lifespan."""
-        if scope["type"] != "http" or (self._excluded is not None and self._excluded(scope["path"])):
-            await self.app(scope, receive, send)
+        kind = scope["type"]
+        if kind == "lifespan" or (self._excluded is not None and self._excluded(scope["path"])):
+            if kind == "http" and scope["path"] == self._metrics_path and self._endpoint is not None:
+                await self._endpoint.asgi(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+            return
+        if kind == "websocket":
+            await websocket.connected(self, scope, receive, send)
             return
         request = Exchange(self, scope, send)  # found by this name on the stack when the event loop stalls
         token = attach(request.begin())
+        if request.bound is not None:
+            request.bound.__enter__()
         try:
             await self.app(scope, receive, request.send)
         except BaseException as error:
@@ -164,7 +197,29 @@ class Middleware:
         finally:
             if not request.ended_ns:
                 request.left()
+            if request.bound is not None:
+                request.bound.__exit__(None, None, None)
             detach(token)
+
+    def begin(
+        self, name: str, scope: Scope, headers: Mapping[bytes, bytes], attributes: dict[str, Any], started_ns: int
+    ) -> tuple[Any, Any]:
+        """The span of a request or connection that was received, and the context to serve it in."""
+        parent, context = None, current()
+        if self._w3c and b"baggage" not in headers:
+            if sent := headers.get(b"traceparent"):
+                state = headers.get(b"tracestate", b"")
+                parent = parsed_traceparent(sent.decode("latin-1"), state.decode("latin-1"))
+        else:
+            parent, context = self._propagator.received(_getting(headers))
+        if client := scope.get("client"):
+            attributes["client.address"] = client[0]
+        if agent := headers.get(b"user-agent"):
+            attributes["user_agent.original"] = agent.decode("latin-1")
+        if query := scope.get("query_string"):
+            attributes["url.query"] = query.decode("latin-1")
+        span = self._begin(name, SERVER, parent, attributes, started_ns, context)
+        return span, with_span(span, context)
 
     def active(self, method: str, scope: Scope) -> Any:
         """One more request in progress."""
@@ -178,6 +233,14 @@ class Middleware:
         if cell is not None:
             cell.add(1)
         return cell
+
+
+def _getting(headers: Mapping[bytes, bytes]) -> Callable[[str], str | None]:
+    def get(name: str) -> str | None:
+        value = headers.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    return get
 
 
 def _number(digits: bytes) -> int:

@@ -58,7 +58,6 @@ class Served:
     def __init__(self, telemetry: Telemetry) -> None:
         self._known: dict[Key, Known] = {}
         self._spans, self._logs = KeyValues(9), KeyValues(6)
-        self.excluded = excluding(telemetry.options.get("excluded_urls", ()))
         registry = telemetry.metrics
         self._duration: Histogram | None = None
         self._request_size: Histogram | None = None
@@ -143,6 +142,6 @@ def host_and_port(host: str) -> tuple[str, int | None]:
 
 
 def excluding(patterns: Iterable[str]) -> Callable[[str], object] | None:
-    """Whether a path is left alone: any of the patterns (regular expressions) matches from its beginning."""
+    """Whether a path is left alone: any of the patterns (regular expressions) is found in it."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns)
-    return re.compile(joined).match if joined else None
+    return re.compile(joined).search if joined else None

@@ -1,6 +1,7 @@
 """Starlette and FastAPI: every application that is built from now on, or one that exists already."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,7 +17,10 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
 
     def built(self: Starlette) -> Any:
         stack = build(self)
-        return stack if getattr(self, "_gnomon", False) else Middleware(stack, telemetry, route)
+        if getattr(self, "_gnomon", False):  # `instrument_app` has
+            return stack
+        _own(self)
+        return Middleware(stack, _fitting(self, telemetry), route)
 
     Starlette.build_middleware_stack = built  # type: ignore[method-assign]  # what an instrumentation does
 
@@ -31,11 +35,33 @@ def instrument_app(app: Starlette, telemetry: Telemetry) -> None:
     if getattr(app, "_gnomon", False):
         return
     app._gnomon = True  # type: ignore[attr-defined]  # noqa: SLF001 - our own mark
+    _own(app)
+    telemetry = _fitting(app, telemetry)
     if app.middleware_stack is not None:  # it has served already
         app.middleware_stack = Middleware(app.middleware_stack, telemetry, route)
         return
     build = app.build_middleware_stack
     app.build_middleware_stack = lambda: Middleware(build(), telemetry, route)  # type: ignore[method-assign]  # this one
+
+
+def _fitting(app: Starlette, telemetry: Telemetry) -> Telemetry:
+    """An application that answers scrapes itself goes on doing so."""
+    path = telemetry.options.get("metrics_path")
+    return (
+        replace(telemetry, endpoint=None)
+        if any(getattr(one, "path", None) == path for one in app.routes)
+        else telemetry
+    )
+
+
+def _own(app: Starlette) -> None:
+    """One owner for a request's span: FastAPI makes some of its own since 0.16x, as soon as a provider is set.
+
+    An application that gave FastAPI a provider of its own keeps what it asked for.
+    """
+    native: Any = getattr(app, "_telemetry", None)
+    if isinstance(native, dict) and not any(native.get(f"{kind}_provider") for kind in ("tracer", "meter", "logger")):
+        native.update(tracing=False, metrics=False, logs=False, auto_configure=False)
 
 
 def route(scope: Scope) -> str:
@@ -48,7 +74,7 @@ def route(scope: Scope) -> str:
     # FastAPI's included routers keep the whole path beside the route, which knows its own part only.
     effective = _inner(scope.get("fastapi")).get("effective_route_context")
     path: str = getattr(effective, "path", "") or getattr(taken, "path", "")
-    above = scope.get("root_path", "")
+    above: str = scope.get("root_path", "")
     mounted = above[len(scope.get("app_root_path", above)) :]
     if not mounted or isinstance(taken, Mount):
         return path

@@ -1,5 +1,6 @@
-"""What is instrumented by itself. The table is the registration: a line is a library, the module that tells us that it
-is there, and what instruments it.
+"""What is instrumented by itself.
+
+The table is the registration: a line is a library, the module that tells us that it is there, and what instruments it.
 
 Ours are those on the way of every request of a Python service. For the others OpenTelemetry's own instrumentations are
 good: they make spans through the API, so through our provider, and are used where they are installed.

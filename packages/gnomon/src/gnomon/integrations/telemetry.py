@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gnomon import __version__
+from gnomon.logging.source import Source
+from gnomon.metrics.endpoint import Endpoint
 from gnomon.metrics.registry import Registry
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer, TracerProvider
@@ -18,12 +20,16 @@ class Telemetry:
         tracers: makes tracers. With traces switched off its spans record nothing, but pass the caller's context on.
         metrics: where instruments are registered; None: metrics are switched off.
         propagator: reads and writes the headers of calls.
+        access: where a served request is logged; None: it is not.
+        endpoint: what a scrape is answered with; None: scrapes are not ours.
         options: the integration's own settings.
     """
 
     tracers: TracerProvider
     metrics: Registry | None
     propagator: Propagator
+    access: Source | None = None
+    endpoint: Endpoint | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def tracer(self, name: str) -> Tracer:

@@ -201,7 +201,9 @@ def _frame(entry: TracebackType, locals_too: bool, mask: Mask | None) -> Frame:
     where = place(frame)
     line = entry.tb_lineno or 0
     variables = _locals(frame, mask) if locals_too and where.in_app else {}
-    return Frame(where.code.co_filename, where.code.co_qualname, line, _source(frame, line, mask), where.in_app, variables)
+    return Frame(
+        where.code.co_filename, where.code.co_qualname, line, _source(frame, line, mask), where.in_app, variables
+    )
 
 
 def _source(frame: FrameType, line: int, mask: Mask | None) -> str:
@@ -215,8 +217,12 @@ def _source(frame: FrameType, line: int, mask: Mask | None) -> str:
 
 def _locals(frame: FrameType, mask: Mask | None) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, value in list(frame.f_locals.items()):
-        if name.startswith("__") or type(value) in _NOT_SHOWN:
+    try:
+        variables = dict(frame.f_locals)
+    except Exception:  # noqa: BLE001 - in the body of a class it is whatever `__prepare__` made
+        return found
+    for name, value in variables.items():
+        if type(name) is not str or name.startswith("__") or type(value) in _NOT_SHOWN:
             continue
         found[name] = shown(name, value, mask)
         if len(found) == _LOCALS:

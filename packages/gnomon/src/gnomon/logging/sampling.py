@@ -12,7 +12,7 @@ _MOST = 1 << 56
 
 
 class Sampling:
-    """Ratios by logger (and all below it), category or level; of several that apply the first named so counts.
+    """Ratios by logger (and all below it), category or level, looked for in this order.
 
     ERROR and above, audit and security are always kept. The lines of a trace are kept together or not at all.
 

@@ -241,8 +241,8 @@ class HistogramCell(Cell):
         try:
             bucket = bisect_left(self.bounds, value)
             if -_INFINITY < value < _INFINITY:
+                self.sum += value  # first, for it may raise: a Decimal compares with floats, but does not add to them
                 self.counts[bucket] += 1
-                self.sum += value
                 if self.wanted[bucket]:
                     self.exemplify(bucket, value)
                 return
@@ -274,8 +274,8 @@ class SummaryCell(Cell):
         """Count; NaN, infinities and what is no number are dropped."""
         try:
             if -_INFINITY < value < _INFINITY:
+                self.sum += value  # first, for it may raise
                 self.count += 1
-                self.sum += value
                 return
         except TypeError:
             pass

@@ -83,8 +83,8 @@ class ExponentialHistogramCell(Cell):
         bucket, counts = (grid.bucket(value), grid.positive) if value > 0 else (grid.bucket(-value), grid.negative)
         # The calls are behind us: from here on nobody comes between, neither another count nor a coarser grid.
         if self.grid is grid and bucket in counts:
+            self.sum += value  # first, for it may raise
             counts[bucket] += 1
-            self.sum += value
             return True
         return False
 

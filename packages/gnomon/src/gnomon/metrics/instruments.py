@@ -116,7 +116,7 @@ class Direct(Instrument, Generic[C]):
 
     def __init__(self, name: str, description: str = "", labels: Iterable[str] | None = None, **settings: Any) -> None:
         super().__init__(name, description, labels, **settings)
-        self._cells: dict[Labels, C] = {}
+        self._cells: dict[Any, C] = {}
         # How callers write a label set -> its cell. Flat, for the hashes of texts are known to the texts.
         self._written: dict[tuple[Any, ...], C] = {}
         self._most = 0
@@ -157,11 +157,12 @@ class Direct(Instrument, Generic[C]):
     def _find(self, written: Mapping[str, Any]) -> C:
         """The cell of labels that were not written in this way before."""
         labels = self._canonical(written)
-        cell = self._cells.get(labels)
+        typed = _typed(labels)
+        cell = self._cells.get(typed)
         if cell is None:
             if len(self._cells) >= self._most and labels:
                 return self._overflow(labels)
-            cell = self._cells.setdefault(labels, self._new(labels))
+            cell = self._cells.setdefault(typed, self._new(labels))
         if all(_repeats(value) for value in written.values()):
             if len(self._written) > 4 * self._most:  # the same labels in ever other orders; begin again
                 self._written.clear()
@@ -193,10 +194,17 @@ class Direct(Instrument, Generic[C]):
     def _most_varied(self, labels: Labels) -> str:
         """The label with most values among the cells that there are: they are sample enough."""
         values: dict[str, set[Any]] = {name: set() for name, _ in labels}
-        for known in list(self._cells):
-            for name, value in known:
+        for cell in list(self._cells.values()):
+            for name, value in cell.labels:
                 values.setdefault(name, set()).add(value)
         return max(values, key=lambda name: len(values[name]))
+
+
+def _typed(labels: Labels) -> Any:
+    """A key that keeps True, 1 and 1.0 apart, which are equal to Python."""
+    if all(value.__class__ is str or value.__class__ is int for _, value in labels):
+        return labels
+    return labels, tuple(value.__class__ for _, value in labels)
 
 
 def _repeats(value: Any) -> bool:

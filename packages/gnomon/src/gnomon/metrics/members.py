@@ -68,8 +68,12 @@ def sweep() -> None:
 
 
 def names(path: Path) -> set[str]:
-    """All members, living or not."""
-    return {entry.removesuffix(SNAPSHOT) for entry in os.listdir(path) if entry.endswith(SNAPSHOT)}  # noqa: PTH208 - texts, not paths
+    """All members, living or not; one that has just begun has a socket only."""
+    return {
+        entry.rpartition(".")[0]
+        for entry in os.listdir(path)  # noqa: PTH208 - texts, not paths
+        if entry.endswith((SNAPSHOT, SOCKET))
+    }
 
 
 def encode(families: Iterable[Family]) -> bytes:

@@ -25,7 +25,7 @@ from gnomon.wire.metrics import Family
 DEADLINE_S = 1.0
 SAVE_EVERY_S = 1.0
 # A fork may be followed at once by another program, or by a change of user, and what is written before would be wrong.
-SETTLED_AFTER_S = 0.1
+SETTLED_AFTER_S = 0.05
 LONGEST_ADDRESS = 100  # bytes; Linux takes 107, macOS 103
 _PIECE = 1 << 18
 
@@ -57,15 +57,22 @@ class Workers:
             self._socket.close()  # the parent's; the file remains
         self._begin()
         if self._started:
-            self._started = False
-            self.start()
+            threading.Thread(target=self._settle, name="gnomon-workers", daemon=True).start()
 
     def start(self) -> None:
-        """Join the group, if there is one, on a thread of our own; the children of this process will by themselves."""
+        """Join the group, if there is one; the children of this process will by themselves."""
         if not self._started:
             self._started = True
-            if self._place.leader:
-                threading.Thread(target=self._live, name="gnomon-workers", daemon=True).start()
+            atexit.register(self.close)  # holds in forked children, too
+            self._settle(0.0)
+
+    def _settle(self, after_s: float = SETTLED_AFTER_S) -> None:
+        time.sleep(after_s)
+        if self._place.leader:
+            try:
+                self._joined()
+            except OSError as error:
+                self._say(error)
 
     def collect(self) -> list[Family]:
         """The numbers of the whole group; of this process, if it is alone or the group's directory cannot be used."""
@@ -92,10 +99,13 @@ class Workers:
 
     def close(self) -> None:
         """Save, and answer no more; the numbers stay counted. The process's exit does it, too."""
-        self._closed.set()
-        if self._path is not None:
+        if self._closed.is_set():
+            return
+        if self._place.leader or self._path is not None:
             with contextlib.suppress(OSError):
+                self._joined()  # a worker may end before it has settled
                 self.save()
+        self._closed.set()
         listening, self._socket = self._socket, None
         if listening is not None:
             listening.close()
@@ -111,34 +121,23 @@ class Workers:
             path.mkdir(mode=0o700, exist_ok=True)
             self._socket = _listening(path / f"{self._place.me}{members.SOCKET}")
             self._path = path
-        self.save()
-        members.sweep()
-        members.fold(path, self._place.me)
-        threading.Thread(target=self._serve, args=(self._socket,), name="gnomon-workers", daemon=True).start()
-        self._at_exit()
-        return path
-
-    def _at_exit(self) -> None:
-        atexit.register(self.close)
+        threading.Thread(target=self._serve, args=(self._socket, path), name="gnomon-workers", daemon=True).start()
         util = sys.modules.get("multiprocessing.util")
         if util is not None:  # children of multiprocessing leave without `atexit`
             util.Finalize(None, self.close, exitpriority=0)
-
-    def _live(self) -> None:
-        time.sleep(SETTLED_AFTER_S)
-        try:
-            self._joined()
-        except OSError as error:
-            self._say(error)
+        return path
 
     def _say(self, error: OSError) -> None:
         say_once("workers", f"the numbers of the workers are not added up, each shows its own: {error}")
 
-    def _serve(self, listening: socket.socket) -> None:
+    def _serve(self, listening: socket.socket, path: Path) -> None:
         """Answer whoever connects, and save now and then."""
-        closed, mine = self._closed, os.getpid()
-        saved_s = time.monotonic()
-        while not closed.is_set() and os.getpid() == mine:
+        closed = self._closed
+        with contextlib.suppress(OSError):
+            members.sweep()
+            members.fold(path, self._place.me)
+        saved_s = 0.0
+        while not closed.is_set():
             listening.settimeout(max(0.01, saved_s + SAVE_EVERY_S - time.monotonic()))
             try:
                 with listening.accept()[0] as asking:

@@ -123,7 +123,8 @@ NUMBERS = (
         "phone",
         10,
         _compiled(
-            rf"(?<![0-9]{_S})(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}{_S})[2-9][0-9]{{2}}{_S}[0-9]{{4}}(?!{_S}[0-9])"
+            rf"(?<![0-9]{_S})(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}{_S})"
+            rf"[2-9][0-9]{{2}}{_S}[0-9]{{4}}(?!{_S}[0-9])"
         ),
         _phone,
     ),
@@ -235,12 +236,14 @@ _SECRET = re.compile(
     r"|(?<![a-z])(?:pass|sid|otp|pin|cvv|cvc)|(?:api|access|private|secret|encryption|account|auth)[_\-. ]?key"
     r"|session[_\-. ]?id)"
     r"(?:\\?[\"']|\])? {0,2}(?:=>?|:) {0,2}"
-    r"(?:\"((?:[^\"\\]|\\.)++)|'((?:[^'\\]|\\.)++)|\\[\"']([^\"'\\]++)"
+    r"b?(?:\"((?:[^\"\\]|\\.)++)|'((?:[^'\\]|\\.)++)|\\[\"']([^\"'\\]++)"
     r"|(?:(?i:bearer|basic|token|digest) {1,2})?([^\s\"'&;,<>\\]{2,}))"
 )
 _CALL = re.compile(r"[A-Za-z_.]+[({]")  # `token=Token{...`, as programs print objects
 _SCHEME = re.compile(r"(?i:bearer|basic|token|digest) {1,2}")
 _COOKIE = re.compile(r"(?i:cookie)(?:\\?[\"'])? {0,2}[:=] {0,2}(?:\\?[\"'])?([^\"'\r\n\\]{2,})")
+# A list of headers, as ASGI and http.client print it: `(b'authorization', b'Bearer ...')`.
+_HEADER = re.compile(r"(?i:authorization|cookie|(?:api|auth)-?(?:key|token))[\"'], ?b?[\"']([^\"']{2,})")
 # What follows `token:` in prose and is nobody's secret.
 _WORDS = """
 none null nil true false expired invalid missing required incorrect wrong empty unset not is was has must bad ok valid
@@ -254,8 +257,9 @@ def secrets(text: str) -> Iterator[Found]:
     """Values whose name says that they are secret, and passwords in addresses of servers."""
     for match in _USERINFO.finditer(text):
         yield *match.span(1), "secret", match[1]
-    for match in _COOKIE.finditer(text):
-        yield *match.span(1), "secret", match[1]
+    for pattern in (_HEADER, _COOKIE):
+        for match in pattern.finditer(text):
+            yield *match.span(1), "secret", match[1]
     for match in _SECRET.finditer(text):
         group = match.lastindex or 0
         value, start = match[group].rstrip(".)]}"), match.start(group)

@@ -24,6 +24,9 @@ _TRUNCATED: Final = frozenset({"ip", "client_ip"})
 # Servers log addresses of servers in every second line: inside text they stay. A client's, known by its key, does not.
 _DEFAULTS: Final[Mapping[str, Policy]] = {"ip": "keep", "client_ip": "truncate"}
 
+HARMLESS_VALUES: Final = ("git@github.com", "git@gitlab.com", "git@bitbucket.org")
+"""They look like addresses of people, and stand in every second build log."""
+
 LONGEST: Final = 16_384
 """Characters that are looked at. What follows is cut off: what was not looked at does not leave."""
 _LAST_WORD: Final = 256
@@ -34,10 +37,10 @@ _SHORTEST_KEY: Final = 16
 # spaced stand together, and the signs without which there is neither address nor secret are all "!"; in the second
 # every letter and digit is "a": a token is a long run of them.
 _MARKS: Final = bytes(
-    ord("0") if chr(at) in string.digits else ord("!") if chr(at) in "@%=:" or at > 127 else ord("a")  # noqa: PLR2004 - ASCII
+    ord("0") if chr(at) in string.digits else ord("!") if chr(at) in "@%=:\"'" or at > 127 else ord("a")  # noqa: PLR2004 - ASCII
     for at in range(256)
 )
-_SEPARATORS: Final = b" .-/()+_,\t\"'"
+_SEPARATORS: Final = b" .-/()+_,\t"
 _WORDS: Final = bytes(ord("a") if chr(at) in string.ascii_letters + string.digits else ord(" ") for at in range(256))
 _LONG_WORD: Final = "a" * 16
 _SIX_DIGITS: Final = "000000"
@@ -45,11 +48,13 @@ _ITALIAN: Final = "00a00a000a"  # a codice fiscale, which has no six digits toge
 
 _RUNS: Final = re.compile(r"0+")
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-# Times, UUIDs, trace ids and digests: most of the digits that services write, and never what we look for.
+# Days and times, UUIDs, trace ids and digests: most of the digits that services write, and never what we look for.
 _HARMLESS: Final = re.compile(
-    r"(?<![0-9A-Za-z])(?:[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?)?"
+    r"(?<![0-9A-Za-z])(?<![0-9][ .+-])(?:"
+    r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-    r"|[0-9a-f]{32}(?:[0-9a-f]{8}(?:[0-9a-f]{24})?)?)(?![0-9A-Za-z])"
+    r"|[0-9a-f]{32}(?:[0-9a-f]{8}(?:[0-9a-f]{24})?)?)(?!-?[0-9A-Za-z])"
 )
 # Hyphens, spaces and nothings of other alphabets, as ASCII.
 _LOOK_ALIKES: Final = {
@@ -101,7 +106,7 @@ class Masker:
         *,
         policies: Mapping[str, Policy] | None = None,
         allowed_keys: Iterable[str] = (),
-        allowed_values: Iterable[str] = ("git@github.com", "git@gitlab.com", "git@bitbucket.org"),
+        allowed_values: Iterable[str] = HARMLESS_VALUES,
         allowed_patterns: Iterable[str] = (),
         secret_keys: Iterable[str] = (),
         id_keys: Iterable[str] = IDS,
@@ -172,9 +177,7 @@ class Masker:
         if len(text) >= LONGEST:
             text = self._cut(text)
         if named in {"secret", "id"}:
-            if not text or _MASKED.fullmatch(text) or text in self._allowed_values or self._policies[named] == "keep":
-                return text
-            return self._replacement(named, text)
+            return text if not text or self._allowed(text, named) else self._replacement(named, text)
         if named == "client_ip":
             return self._masked(text, "client_ip")
         if named == "plain":
@@ -200,23 +203,24 @@ class Masker:
         return "".join((*parts, shown, written[end:])) if shown else text
 
     def _found(self, text: str, address: str) -> Iterator[Found]:
-        if ("=" in text or ":" in text) and _names_a_secret(text.lower()):
+        if ("=" in text or ":" in text or "'," in text or '",' in text) and _names_a_secret(text.lower()):
             yield from detectors.secrets(text)
         raw = text.encode("utf-8", "replace")
         if _LONG_WORD in raw.translate(_WORDS).decode():
             yield from detectors.tokens(text)
         if "@" in text:
             yield from detectors.emails(text)
-        marks = raw.translate(_MARKS, _SEPARATORS).decode()
-        italian = _ITALIAN in marks
-        if italian or _SIX_DIGITS in marks:
-            rest = _HARMLESS.sub("x", text).encode("utf-8", "replace").translate(_MARKS, _SEPARATORS).decode()
-            if italian or _SIX_DIGITS in rest:
-                yield from detectors.ibans(text)
-                yield from detectors.numbers(text, max(map(len, _RUNS.findall(rest)), default=0))
         if self._policies[address] != "keep":
             for start, stop, _, value in detectors.addresses(text):
                 yield start, stop, address, value
+        marks = raw.translate(_MARKS, _SEPARATORS).decode()
+        italian = _ITALIAN in marks
+        if italian or _SIX_DIGITS in marks:
+            text = _HARMLESS.sub(_blank, text)
+            rest = text.encode("utf-8", "replace").translate(_MARKS, _SEPARATORS).decode()
+            if italian or _SIX_DIGITS in rest:
+                yield from detectors.ibans(text)
+                yield from detectors.numbers(text, max(map(len, _RUNS.findall(rest)), default=0))
 
     def _allowed(self, written: str, kind: str) -> bool:
         return (
@@ -271,6 +275,10 @@ def _names_a_secret(lowered: str) -> bool:
         or "pin" in lowered
         or "cv" in lowered
     )
+
+
+def _blank(match: re.Match[str]) -> str:
+    return "x" * (match.end() - match.start())
 
 
 def _widest_first(found: Found) -> tuple[int, int]:

@@ -72,14 +72,24 @@ class Local:
 class Recording:
     """What spans need of their provider: how attributes are encoded, exceptions described, and who else is told."""
 
-    __slots__ = ("attributes", "describe", "ended", "events", "keep", "links", "slower_than_ns", "time_ns")
+    __slots__ = (
+        "attributes",
+        "describe",
+        "ended",
+        "events",
+        "keep",
+        "keep_errors",
+        "links",
+        "slower_than_ns",
+        "time_ns",
+    )
 
     def __init__(self) -> None:
         self.attributes, self.events, self.links = KeyValues(9), KeyValues(3), KeyValues(4)
         self.describe: Described = described
         self.ended: list[Callable[[Span], object]] = []
         self.time_ns = time.time_ns
-        self.keep = False
+        self.keep = self.keep_errors = False
         self.slower_than_ns: int | None = None
 
 
@@ -315,7 +325,7 @@ class Span(ApiSpan):
         local, slower_ns = self.local, self._recording.slower_than_ns
         local.held = []  # what ends after its root (background work) begins a new account, and is let go
         slow = slower_ns is not None and (self.end_time or 0) - self.start_time >= slower_ns
-        if local.failed or slow:
+        if slow or (local.failed and self._recording.keep_errors):
             for lane, kept in held:
                 lane.put(kept)
 

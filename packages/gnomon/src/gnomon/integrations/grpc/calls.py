@@ -8,10 +8,9 @@ https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/rpc/grp
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
@@ -22,8 +21,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from gnomon.context import SPAN_KEY, Context, current, with_span
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Histogram, UpDownCounter
-
-log = logging.getLogger("gnomon")
+from gnomon.metrics.said import say_once
 
 # Probes and tools, not the service's own work: counted, but no spans.
 QUIET_SERVICES = (
@@ -35,6 +33,8 @@ QUIET_SERVICES = (
 # serves whatever it is asked for.
 MOST_METHODS = MOST_OUTCOMES = 1024
 OTHER = "_OTHER"
+# A client's clock began when it called, ours when the call arrived: at its deadline its cancellation is here first.
+OVERTAKEN_S = 0.05
 OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED = 0, 1, 2, 4, 12
 CODES: Mapping[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
 # What the conventions call a server's fault; any other status is the caller's. To a client all but OK are errors.
@@ -54,7 +54,7 @@ class Outcome:
         error: whether the status is an error on this side.
     """
 
-    block: tuple[bytes, Mapping[str, Any]] | None
+    block: tuple[bytes, Mapping[str, Any]]
     observe: Callable[[float], None]
     error: bool
 
@@ -74,9 +74,9 @@ class Side:
         self.live = True
         self.errors = SERVER_ERRORS if server else CLIENT_ERRORS
         self.quiet = frozenset(telemetry.options.get("excluded_services", QUIET_SERVICES))
-        tracers, registry = telemetry.tracers, telemetry.metrics
-        self.begin_span = None if tracers is None else tracers.get_tracer("gnomon.integrations.grpc").begin
-        self.encode = None if tracers is None else tracers.recording.attributes.encode
+        self.begin_span = telemetry.tracer("gnomon.integrations.grpc").begin
+        self.encode = telemetry.tracers.recording.attributes.encode
+        registry = telemetry.metrics
         self.duration: Histogram | None = None
         self.active: UpDownCounter | None = None
         if registry is not None:
@@ -90,7 +90,11 @@ class Side:
                 named, unit="{request}", registry=registry,
             )  # fmt: skip
         self._methods: dict[str, Method] = {}
-        self.other = Method(self, f"/{OTHER}/{OTHER}", "grpc")
+
+    @cached_property
+    def other(self) -> "Method":
+        """All methods that nobody serves; the span's name is the one that the conventions have for them."""
+        return Method(self, f"/{OTHER}/{OTHER}", "grpc")
 
     def method(self, path: str | bytes) -> "Method":
         """The method of a path: `/package.Service/Method`."""
@@ -112,7 +116,7 @@ class Method:
         self.side, self.name = side, name or path.removeprefix("/")
         service, _, method = path.removeprefix("/").rpartition("/")
         self.labels = {"rpc.system": "grpc", "rpc.service": service or OTHER, "rpc.method": method}
-        self.traced = side.begin_span is not None and service not in side.quiet
+        self.traced = service not in side.quiet
         self.active = _nothing if side.active is None else side.active.labels(**self.labels).add
         self._outcomes: dict[tuple[int, Pairs], Outcome] = {}
 
@@ -129,7 +133,7 @@ class Method:
             pairs["error.type"] = CODES.get(code, str(code))
         labels = {**self.labels, "rpc.grpc.status_code": str(code)}
         outcome = Outcome(
-            None if side.encode is None else (side.encode(pairs), pairs),
+            (side.encode(pairs), pairs),
             _nothing if side.duration is None else side.duration.labels(**labels).observe,
             error,
         )
@@ -160,7 +164,7 @@ class Call:
         self.received = self.sent = 0
         self._started_s = perf_counter()
         if method.traced:
-            self.span = side.begin_span(method.name, side.kind, parent, None, None, context)  # type: ignore[misc]  # set where methods are traced
+            self.span = side.begin_span(method.name, side.kind, parent, None, None, context)
             self.context = with_span(self.span, context)
         else:
             self.span, self.context = None, context
@@ -180,8 +184,8 @@ class Call:
         self._ended = True
         try:
             self._write(code, details, error)
-        except Exception:
-            log.exception("A gRPC call could not be written down")
+        except Exception as ours:  # noqa: BLE001 - the host's call goes on, whatever we did wrong
+            mistake("A gRPC call could not be written down", ours)
 
     def _write(self, code: int, details: str, error: BaseException | None) -> None:
         method, span = self._method, self.span
@@ -208,7 +212,7 @@ class Call:
         """What a client's call raised: the status inside, or the failure that kept the call from having one."""
         code = getattr(error, "code", None)
         if isinstance(error, grpc.RpcError) and callable(code):
-            self.end(number(code()), text(error.details()))  # type: ignore[attr-defined]  # whoever has a code has details
+            self.end(number(code()), text(error.details()))
         elif isinstance(error, Exception):
             self.end(UNKNOWN, error=error)
         else:
@@ -220,8 +224,8 @@ class Call:
         try:
             headers = self._method.side.propagator.headers(self.context)
             return (*(pair for pair in pairs if pair[0] not in headers), *headers.items())
-        except Exception:
-            log.exception("A gRPC call goes out without its trace")
+        except Exception as error:  # noqa: BLE001 - the host's call goes on, whatever we did wrong
+            mistake("A gRPC call goes out without its trace", error)
             return pairs
 
 
@@ -232,8 +236,8 @@ def called(method: Method, server: Pairs) -> Call | None:
         if not method.side.live or suppressed(context):
             return None
         return Call(method, context.get(SPAN_KEY), context, server)
-    except Exception:
-        log.exception("A gRPC call could not be followed")
+    except Exception as error:  # noqa: BLE001 - likewise
+        mistake("A gRPC call could not be followed", error)
         return None
 
 
@@ -249,15 +253,20 @@ def served(method: Method, context: Any) -> Call | None:
         return None
     try:
         parent, ours = side.propagator.received(dict(context.invocation_metadata() or ()).get)
-        return Call(method, parent, ours, peer(context.peer()))
-    except Exception:
-        log.exception("A gRPC call could not be followed")
+        return Call(method, parent, ours, client_of(context.peer()))
+    except Exception as error:  # noqa: BLE001 - likewise
+        mistake("A gRPC call could not be followed", error)
         return None
+
+
+def mistake(what: str, error: Exception) -> None:
+    """Say once that something of ours went wrong, while the host's call goes on."""
+    say_once(f"grpc {what}", f"{what}: {error!r}")
 
 
 def suppressed(context: Context) -> bool:
     """Whether calls made here are nobody's business: those of exporters, ours among them."""
-    return len(context) > 0 and context.get("suppress_instrumentation") is not None
+    return bool(context.get("suppress_instrumentation"))
 
 
 def outcome(context: Any, error: BaseException | None) -> tuple[int, str, BaseException | None]:
@@ -267,9 +276,9 @@ def outcome(context: Any, error: BaseException | None) -> tuple[int, str, BaseEx
         context: grpc's, of either kind.
         error: what the handler raised.
     """
-    gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
-    if gone or not getattr(context, "is_active", _always)():
-        return (CANCELLED if context.time_remaining() else DEADLINE_EXCEEDED) if _has_deadline(context) else CANCELLED, "", None
+    if isinstance(error, asyncio.CancelledError | GeneratorExit) or not getattr(context, "is_active", _always)():
+        left_s = context.time_remaining()
+        return (DEADLINE_EXCEEDED if left_s is not None and left_s < OVERTAKEN_S else CANCELLED), "", None
     told = context.code()
     if error is None:
         return number(told), text(context.details()), None
@@ -278,10 +287,6 @@ def outcome(context: Any, error: BaseException | None) -> tuple[int, str, BaseEx
     if isinstance(error, grpc.aio.AbortError) or (type(error) is Exception and not error.args and told is not None):
         return code, text(context.details()), None
     return code, "", error
-
-
-def _has_deadline(context: Any) -> bool:
-    return context.time_remaining() is not None
 
 
 def _always() -> bool:
@@ -302,7 +307,7 @@ def text(details: Any) -> str:
 
 
 @lru_cache(MOST_OUTCOMES)
-def peer(shown: str) -> Pairs:
+def client_of(shown: str) -> Pairs:
     """Who called, as attributes; of grpc's `ipv4:10.0.0.7:51234`, `ipv6:[::1]:51234` or `unix:/run/shop.sock`."""
     family, _, address = unquote(shown).partition(":")
     if family not in {"ipv4", "ipv6"}:
@@ -312,7 +317,7 @@ def peer(shown: str) -> Pairs:
     return named if port is None else (*named, ("network.peer.port", port))
 
 
-def server(target: Any) -> Pairs:
+def server_of(target: Any) -> Pairs:
     """Who is called, as attributes; of a channel's target: `dns:///pricing:50051`, `ipv4:10.0.0.7:50051`."""
     shown = text(target)
     scheme, colon, rest = shown.partition(":")

@@ -77,5 +77,5 @@ class Binding:
 
 
 def context(**fields: Any) -> Binding:
-    """Bind fields to every line that is logged inside: `with context(user_id="u1"): ...`; nests, and is restored."""
+    """Bind fields to every line that is logged inside the `with` block; nests, and is restored."""
     return Binding(fields)

@@ -1,0 +1,1 @@
+"""Ways in for what is logged by other means: the standard library, structlog, loguru, and servers' own logs."""

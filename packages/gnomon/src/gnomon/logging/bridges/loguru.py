@@ -1,0 +1,66 @@
+"""Records of loguru: a sink."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from gnomon.logging import exceptions, places
+from gnomon.logging.pipeline import Pipeline, current
+
+if TYPE_CHECKING:
+    from loguru import Message
+
+_DEFAULT = 0  # the handler that loguru begins with; it writes to stderr
+
+
+class Sink:
+    """Logs loguru's messages: what is bound or contextualised there becomes fields.
+
+    Args:
+        pipeline: where messages go; None: the one in use.
+    """
+
+    def __init__(self, pipeline: Pipeline | None = None) -> None:
+        self._pipeline = pipeline
+
+    def __call__(self, message: "Message") -> None:
+        """A sink, as loguru calls it."""
+        pipeline = self._pipeline or current()
+        try:
+            self._log(pipeline, message.record)
+        except Exception:  # noqa: BLE001 - whatever the host's patchers have made of the record
+            pipeline.fault()
+
+    def _log(self, pipeline: Pipeline, record: Any) -> None:
+        source, level = pipeline.source(record["name"] or "loguru"), record["level"].no
+        if pipeline.levels.timed:
+            pipeline.levels.tick()
+        if level < source.level:
+            return
+        fields = dict(record["extra"])
+        category = fields.pop("category", None)
+        error = exceptions.given(tuple(record["exception"])) if record["exception"] else None
+        more = places.of(record["file"].path, record["line"], record["function"]) if source.ships else b""
+        time_ns = int(record["time"].timestamp() * 1e9)
+        source.log(level, record["message"], category, fields, error, more, time_ns)
+
+
+def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
+    """Add a sink; when we show lines ourselves loguru's first one goes for so long. Returns what undoes it."""
+    taken = False
+    if (pipeline or current()).console is not None:
+        try:
+            logger.remove(_DEFAULT)
+            taken = True
+        except ValueError:  # the host has removed it
+            pass
+    number = logger.add(Sink(pipeline), format="{message}", level=0, backtrace=False, diagnose=False)
+
+    def undo() -> None:
+        logger.remove(number)
+        if taken:
+            logger.add(sys.stderr)
+
+    return undo
