@@ -308,7 +308,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--day", type=float, default=10.0, metavar="MINUTES", help="how long a day takes")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--faults", default="none", help="none, seeded, or KIND[:strength[:start_s[:seconds]]],...")
-    parser.add_argument("--sdk", default="otel", choices=["otel"], help="which SDK the services use")
+    parser.add_argument("--sdk", default="gnomon", choices=["gnomon", "otel"], help="which SDK the services use")
 
 
 def run(options: argparse.Namespace) -> int:

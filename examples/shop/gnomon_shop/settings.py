@@ -22,7 +22,7 @@ class Settings:
     version: str = VERSION
     instance: str = ""
     seed: int = 7
-    sdk: str = "otel"
+    sdk: str = "gnomon"
     database_url: str = ""  # empty: SQLite in the run's directory
     redis_url: str = ""  # empty: cache in memory
     amqp_url: str = ""  # empty, and no Redis: the small broker
@@ -78,7 +78,7 @@ def from_environment() -> Settings:
         place=env.get("SHOP_PLACE", ""),
         instance=f"{service}-{os.getpid()}",
         seed=int(env.get("SHOP_SEED", "7")),
-        sdk=env.get("SHOP_SDK", "otel"),
+        sdk=env.get("SHOP_SDK", "gnomon"),
         database_url=env.get("SHOP_DATABASE_URL", ""),
         redis_url=env.get("SHOP_REDIS_URL", ""),
         amqp_url=env.get("SHOP_AMQP_URL", ""),

@@ -1,4 +1,4 @@
-"""A service of all four kinds of calls, blocking and asyncio, that does what its request says; and what was seen of it."""
+"""A service of all kinds of calls that does what its request says, blocking and asyncio; and what was seen of it."""
 
 import asyncio
 import threading
@@ -91,6 +91,7 @@ async def soon(true: Callable[[], Any]) -> None:
 
 
 def code(span: Span) -> int:
+    """The status of a span's call."""
     return span.attributes["rpc.grpc.status_code"]
 
 
@@ -183,7 +184,7 @@ class Reading(Asyncio):
             await context.write(b"one")
         await context.write(await self._do(request, context))
 
-    async def stream_stream(self, requests: Any, context: Any) -> None:
+    async def stream_stream(self, _requests: Any, context: Any) -> None:
         while (request := await context.read()) is not grpc.aio.EOF:
             await context.write(await self._do(request, context))
 

@@ -69,7 +69,7 @@ async def test_a_call_is_one_trace(seen: Seen, kind: str, service: Any) -> None:
 async def test_a_status_is_written_down(
     seen: Seen, kind: str, service: Any, what: bytes, number: int, server_error: bool
 ) -> None:
-    """abort and set_code give both spans their status, whatever kind the handler is."""
+    """Aborting and set_code give both spans their status, whatever kind the handler is."""
     server, address = await aio_serving(service())
     async with grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.RpcError) as raised:
@@ -177,7 +177,7 @@ async def test_a_client_leaves_between_two_messages(seen: Seen) -> None:
     """A generator that grpc drops while a message is on its way is closed, and its span ends."""
 
     class Endless(Asyncio):
-        async def unary_stream(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        async def unary_stream(self, _request: bytes, _context: Any) -> AsyncIterator[bytes]:
             while True:
                 yield bytes(1 << 20)
 

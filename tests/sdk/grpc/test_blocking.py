@@ -46,8 +46,10 @@ def test_a_call_is_one_trace(seen: Seen, blocking: Pair, kind: str) -> None:
 @pytest.mark.parametrize(
     ("what", "number", "server_error"), [(b"abort", 5, False), (b"fatal", 14, True), (b"code", 8, False)]
 )
-def test_a_status_is_written_down(seen: Seen, blocking: Pair, kind: str, what: bytes, number: int, server_error: bool) -> None:
-    """abort and set_code give both spans their status; it is a server's error only where it is the server's fault."""
+def test_a_status_is_written_down(
+    seen: Seen, blocking: Pair, kind: str, what: bytes, number: int, server_error: bool
+) -> None:
+    """Aborting and set_code give both spans their status; it is an error where it is the server's fault."""
     _, channel = blocking
     with pytest.raises(grpc.RpcError) as raised:
         call(channel, kind, what)

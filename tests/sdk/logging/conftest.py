@@ -48,7 +48,7 @@ class Seen:
     def lines(self) -> list[dict[str, Any]]:
         """The console's lines so far, every one valid."""
         assert self.writer.flush(10)
-        lines = [json.loads(line) for line in self.stream.getvalue().splitlines()]
+        lines = [json.loads(line) for line in self.stream.getvalue().split("\n")[:-1]]
         for line in lines:
             VALID.validate(line)
         return lines
@@ -103,3 +103,9 @@ def used() -> Iterator[Seen]:
     use(made.pipeline)
     yield made
     use(None)
+
+
+@pytest.fixture
+def schema() -> Draft202012Validator:
+    """The published schema."""
+    return VALID

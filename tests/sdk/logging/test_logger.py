@@ -11,7 +11,7 @@ import pytest
 
 from gnomon.errors import LoggingError
 from gnomon.export.outlet import Outlet, Reason, Signal
-from gnomon.logging import LogCategory, LogLevel, StructuredLogger, bind, context, create_structured_logger, use
+from gnomon.logging import LogCategory, LogLevel, StructuredLogger, bind, context, create_structured_logger, places, use
 from gnomon.logging import pipeline as pipelines
 from gnomon.logging.categories import level_name, level_of, severity
 from gnomon.tracing.provider import TracerProvider
@@ -64,7 +64,7 @@ def test_the_place_is_that_of_the_caller(seen: Any) -> None:
     logger.info("here")
     logger.business("here")
     logger.audit("here")
-    logger.exception("here")
+    logger.error("here")
     wrapper()
     logger.log(LogLevel.INFO, "nowhere", stacklevel=10_000)
     lines = [record["attributes"].get("code.line.number") for record in seen.records()]
@@ -105,8 +105,11 @@ def test_what_is_bound_stands_in_every_line(seen: Any) -> None:
         {"user_id": "u2", "correlation_id": "abc", "order_id": 7},
     ]
     assert contexts[2:] == [contexts[1], {"user_id": "u1"}, {}]
+    with one.context(category="bound"):
+        one.info("f")
+    assert seen.lines()[-1]["context"] == {"category": "bound"}
     users = {record["body"]: record["attributes"].get("user_id") for record in seen.records()}
-    assert users == {"a": "u1", "b": "u2", "c": "u3", "d": "u1", "e": None}
+    assert users == {"a": "u1", "b": "u2", "c": "u3", "d": "u1", "e": None, "f": None}
 
 
 async def test_a_thousand_tasks_never_swap_what_they_have_bound(seen: Any) -> None:
@@ -208,9 +211,11 @@ def test_nothing_that_is_logged_breaks_the_host(seen: Any, caplog: pytest.LogCap
             raise RuntimeError
 
     logger = StructuredLogger("orders", pipeline=seen.pipeline)
-    logger.info("%d and %d", "one")
+    logger.info("%d and %d", "one")  # noqa: PLE1206 - the mistake is the test
     logger.info("%(name)s", {"name": "by name"})
-    logger.info("value", rude=Rude(), big=1 << 80, not_a_number=float("nan"), surrogate="\ud800", deep=[[[[[[[[[[1]]]]]]]]]])
+    logger.info(
+        "value", rude=Rude(), big=1 << 80, not_a_number=float("nan"), surrogate="\ud800", deep=[[[[[[[[[[1]]]]]]]]]]
+    )
     logger.info(Rude())
     logger.info("category", category=["unhashable"])
     messages = [line["message"] for line in seen.lines()]
@@ -238,7 +243,7 @@ def test_masks(make: Any) -> None:
     logger = StructuredLogger("orders", pipeline=seen.pipeline)
     with logger.context(token="secret 1"):
         try:
-            raise ValueError("secret 2")
+            int("secret 2")
         except ValueError:
             logger.exception("secret 3", password="secret 4", nested={"inner": ["secret 5"]})
             logger.security("secret 6", source_ip="secret 7")
@@ -271,7 +276,10 @@ def test_a_chained_exception_keeps_every_frame_and_cause(seen: Any) -> None:
     assert record["attributes"]["exception.message"] == "chained"
     assert "KeyError: 'missing'" in record["attributes"]["exception.stacktrace"]
     raised, cause = line["fields"]["exception"]
-    assert [(one["type"], one["relation"]) for one in (raised, cause)] == [("ValueError", "raised"), ("KeyError", "cause")]
+    assert [(one["type"], one["relation"]) for one in (raised, cause)] == [
+        ("ValueError", "raised"),
+        ("KeyError", "cause"),
+    ]
     assert [frame["function"] for frame in raised["frames"]] == [
         "test_a_chained_exception_keeps_every_frame_and_cause",
         "_failing",
@@ -322,7 +330,7 @@ def test_loggers_that_cannot_be(seen: Any) -> None:
     for name in ("", 3):
         with pytest.raises(LoggingError, match="Give it the name"):
             StructuredLogger(name, pipeline=seen.pipeline)  # type: ignore[arg-type]
-    with pytest.raises(LoggingError, match="'LOUD' is unknown. Levels are TRACE, DEBUG"):
+    with pytest.raises(LoggingError, match=r"'LOUD' is unknown\. Levels are TRACE, DEBUG"):
         StructuredLogger("a", log_level="LOUD", pipeline=seen.pipeline)
     with pytest.raises(LoggingError, match="neither a name nor a number"):
         StructuredLogger("a", log_level=True, pipeline=seen.pipeline)
@@ -351,6 +359,20 @@ def test_unknown_categories_without_end_are_not_remembered(make: Any) -> None:
         logger.info("x", category=f"c{number}")
     assert len(logger._source._heads) == 256
     assert {record["attributes"]["unknown_category"] for record in seen.records()} == {f"c{n}" for n in range(1000)}
+
+
+def test_places_without_end_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that is made at run time has as many as it likes; each is told rightly all the same."""
+    monkeypatch.setattr(places, "_frames", {})
+    monkeypatch.setattr(places, "_places", {})
+    monkeypatch.setattr(places, "REMEMBERED", 10)
+    for number in range(50):
+        names = {"of_frame": places.of_frame, "sys": sys, "__name__": "made"}
+        exec(compile(f"\ndef f{number}():\n    return of_frame(sys._getframe())", f"{number}.py", "exec"), names)  # noqa: S102 - what is made here is ours
+        place = names[f"f{number}"]()
+        assert f"{number}.py".encode() in place
+        assert f"made.f{number}".encode() in place
+        assert max(len(places._frames), len(places._places)) <= 10
 
 
 def test_threads_lose_nothing(make: Any) -> None:
@@ -395,6 +417,7 @@ def test_whether_it_is_worth_finding_out(seen: Any) -> None:
     assert (logger.enabled("info"), logger.enabled(LogLevel.ERROR), logger.name) == (False, True, "orders")
     logger.emit(LogLevel.INFO, "unheard", {})
     logger.log(LogLevel.INFO, "unheard")
+    logger.log("LOUD", "unheard: no level is INFO")
     logger.business("unheard")
     seen.pipeline.start()
     assert seen.lines() == []

@@ -32,9 +32,8 @@ def test_a_record_is_what_the_generated_classes_read(
     assert (record.trace_id, record.span_id, record.flags) == (trace, span, int(sampled))
     assert (record.severity_number, record.severity_text) == (number, words)
     assert record.body.string_value == message
-    assert {pair.key: pair.value.string_value or pair.value.int_value for pair in record.attributes} == {
-        key: value or 0 if isinstance(value, int) else value or 0 for key, value in attributes.items()
-    }
+    read = {pair.key: getattr(pair.value, str(pair.value.WhichOneof("value"))) for pair in record.attributes}
+    assert read == attributes
 
 
 def test_what_is_said_later_counts() -> None:

@@ -6,6 +6,9 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -20,19 +23,21 @@ from gnomon.metrics import Counter, Endpoint, Histogram, ObservableGauge, Regist
 
 @pytest.fixture
 def registry() -> Registry:
+    """A registry of its own."""
     registry = Registry()
     Counter("served", "Served", registry=registry).inc(3)
     return registry
 
 
 @pytest.fixture
-def endpoint(registry):
+def endpoint(registry: Registry) -> Iterator[Endpoint]:
+    """An endpoint without the host's registries."""
     made = Endpoint(registry, resource={"service.name": "shop"}, registries=[])
     yield made
     made.close()
 
 
-async def test_it_is_mounted_into_fastapi(endpoint):
+async def test_it_is_mounted_into_fastapi(endpoint: Endpoint) -> None:
     """As an ASGI application."""
     app = fastapi.FastAPI()
     app.mount("/metrics", endpoint.asgi)
@@ -49,7 +54,7 @@ async def test_it_is_mounted_into_fastapi(endpoint):
     assert sent == []
 
 
-def test_it_is_a_wsgi_application(endpoint):
+def test_it_is_a_wsgi_application(endpoint: Endpoint) -> None:
     """For Flask and Django."""
     started = []
     (body,) = endpoint.wsgi({}, lambda *told: started.append(told))
@@ -58,7 +63,7 @@ def test_it_is_a_wsgi_application(endpoint):
     assert endpoint.wsgi({"REQUEST_METHOD": "HEAD"}, lambda *_: None) == [b""]
 
 
-def test_a_long_answer_is_packed_for_those_who_take_it(registry, endpoint):
+def test_a_long_answer_is_packed_for_those_who_take_it(registry: Registry, endpoint: Endpoint) -> None:
     """A short one is not."""
     assert "content-encoding" not in dict(endpoint.answer("", "gzip")[1])
     histogram = Histogram("long", registry=registry)
@@ -72,7 +77,7 @@ def test_a_long_answer_is_packed_for_those_who_take_it(registry, endpoint):
         assert "content-encoding" not in dict(endpoint.answer("", refused)[1])
 
 
-def test_a_server_of_its_own_answers_on_its_port(endpoint, registry):
+def test_a_server_of_its_own_answers_on_its_port(endpoint: Endpoint, registry: Registry) -> None:
     """On a port of its own; a port that is taken is refused with a hint."""
     port = endpoint.serve(0)
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
@@ -85,7 +90,9 @@ def test_a_server_of_its_own_answers_on_its_port(endpoint, registry):
     other.close()
 
 
-def test_what_fails_is_an_answer_too(endpoint, registry, caplog, monkeypatch):
+def test_what_fails_is_an_answer_too(
+    endpoint: Endpoint, registry: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """500 without details, which are in the log."""
     port = endpoint.serve(0)
     monkeypatch.setattr(registry, "collect", lambda: 1 / 0)
@@ -97,7 +104,7 @@ def test_what_fails_is_an_answer_too(endpoint, registry, caplog, monkeypatch):
     monkeypatch.undo()
 
 
-def test_the_hosts_registry_is_found_by_itself(registry):
+def test_the_hosts_registry_is_found_by_itself(registry: Registry) -> None:
     """prometheus_client's own, as soon as it is imported; this test's process has it."""
     import prometheus_client  # noqa: F401, PLC0415 - its import is the point
 
@@ -106,7 +113,7 @@ def test_the_hosts_registry_is_found_by_itself(registry):
     made.close()
 
 
-def test_a_real_prometheus_scrapes_it_with_exemplars(tmp_path, endpoint, registry):
+def test_a_real_prometheus_scrapes_it_with_exemplars(tmp_path: Path, endpoint: Endpoint, registry: Registry) -> None:
     """MET-01, MET-03: `up` is 1, rate() and histogram_quantile() give what was measured, exemplars arrive."""
     began_s = time.monotonic()
     ObservableGauge("elapsed", lambda: time.monotonic() - began_s, registry=registry)
@@ -139,7 +146,7 @@ def test_a_real_prometheus_scrapes_it_with_exemplars(tmp_path, endpoint, registr
             env={**os.environ},
         )
 
-    def ask(path: str):
+    def ask(path: str) -> Any:
         with urlopen(f"http://127.0.0.1:{own}/api/v1/{path}", timeout=5) as answer:
             return json.load(answer)["data"]
 

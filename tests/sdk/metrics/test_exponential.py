@@ -1,6 +1,7 @@
 """Exponential histograms: each value in its bucket, at any scale, whatever the range."""
 
 import math
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ sizes = st.floats(1e-300, 1e300)
 
 
 @given(sizes, st.integers(-10, 20))
-def test_a_value_lies_between_the_bounds_of_its_bucket(size, scale):
+def test_a_value_lies_between_the_bounds_of_its_bucket(size: float, scale: int) -> None:
     """(base**i, base**(i+1)], within the rounding of the bounds themselves; as OTel's own mapping has it."""
     bucket = Grid(scale).bucket(size)
     base_log2 = 2.0**-scale
@@ -25,14 +26,14 @@ def test_a_value_lies_between_the_bounds_of_its_bucket(size, scale):
 
 
 @given(st.integers(-1000, 1000), st.integers(-10, 20))
-def test_a_power_of_two_is_the_upper_bound_of_its_bucket(exponent, scale):
+def test_a_power_of_two_is_the_upper_bound_of_its_bucket(exponent: int, scale: int) -> None:
     """Exactly, where a logarithm might round to the next."""
     bucket = Grid(scale).bucket(2.0**exponent)
     assert bucket == (exponent * 2**scale - 1 if scale >= 0 else (exponent - 1) >> -scale)
 
 
 @given(st.lists(st.floats(-1e9, 1e9) | st.just(0.0), min_size=1, max_size=60))
-def test_nothing_is_lost_as_the_buckets_become_coarser(values):
+def test_nothing_is_lost_as_the_buckets_become_coarser(values: Any) -> None:
     """Counts, zeros and the sum are right, and either side keeps to its number of buckets."""
     registry = Registry()
     histogram = ExponentialHistogram("a", registry=registry)

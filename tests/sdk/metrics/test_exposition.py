@@ -1,6 +1,7 @@
 """What a scrape reads: names, formats, negotiation, overflow, and the host's own prometheus_client."""
 
 import subprocess
+from typing import Any
 
 import prometheus_client
 import pytest
@@ -25,11 +26,12 @@ from gnomon.wire.envelope import Scope
 
 @pytest.fixture
 def registry() -> Registry:
+    """A registry of its own."""
     return Registry()
 
 
 @pytest.fixture
-def full(registry) -> Registry:
+def full(registry: Registry) -> Registry:
     """One instrument of each kind, with values that need care."""
     Counter("shop.orders", 'Said "paid"\nand \\ kept', registry=registry).inc(3, way='a"b\\c\nd')
     UpDownCounter("shop.open", "Open", registry=registry).inc(2)
@@ -58,12 +60,12 @@ def full(registry) -> Registry:
         ("a", "%", "gauge", "a_percent"),
     ],
 )
-def test_names_follow_the_rules_of_opentelemetry(name, unit, kind, shown):
+def test_names_follow_the_rules_of_opentelemetry(name: str, unit: str, kind: str, shown: str) -> None:
     """Escaped with underscores, unit and `_total` as suffixes."""
     assert names.exposed(name, unit, kind) == shown
 
 
-def test_labels_follow_the_rules_of_opentelemetry():
+def test_labels_follow_the_rules_of_opentelemetry() -> None:
     """Escaped likewise."""
     assert [names.label(name) for name in ("http.method", "1a", "__x", "a-b")] == [
         "http_method",
@@ -74,7 +76,7 @@ def test_labels_follow_the_rules_of_opentelemetry():
     assert [names.label_value(value) for value in (True, False, 1, 1.5, "x")] == ["true", "false", "1", "1.5", "x"]
 
 
-def test_the_text_is_what_promtool_takes(full):
+def test_the_text_is_what_promtool_takes(full: Registry) -> None:
     """The real binary finds nothing to complain of, and Prometheus' own parser reads the values back."""
     body = render(full.collect(), resource={"service.name": "shop", "a": 1})
     checked = subprocess.run(["promtool", "check", "metrics"], input=body, capture_output=True, check=False)
@@ -103,7 +105,7 @@ def test_the_text_is_what_promtool_takes(full):
 
 
 @pytest.mark.parametrize("created", [False, True])
-def test_openmetrics_is_what_its_parser_takes(full, created):
+def test_openmetrics_is_what_its_parser_takes(full: Registry, created: bool) -> None:
     """A strict parser reads it, exemplars and creation times as well."""
     set_exemplar_source(lambda: (b"\1" * 16, b"\2" * 8))
     try:
@@ -141,12 +143,12 @@ def test_openmetrics_is_what_its_parser_takes(full, created):
         ("text/html, Application/OpenMetrics-Text; version=1.0.0", OPENMETRICS),
     ],
 )
-def test_the_format_is_negotiated(accept, form):
+def test_the_format_is_negotiated(accept: str, form: str) -> None:
     """OpenMetrics for those who prefer it."""
     assert negotiate(accept) == form
 
 
-def test_what_came_after_the_cap_is_other(registry):
+def test_what_came_after_the_cap_is_other(registry: Registry) -> None:
     """In all labels that the family has; without labels there is nothing to call other."""
     counter = Counter("a", cap=1, registry=registry)
     for number in range(3):
@@ -157,7 +159,7 @@ def test_what_came_after_the_cap_is_other(registry):
     assert 'gnomon_metrics_overflow_total{instrument="a",label="x"} 2' in lines
 
 
-def test_scopes_are_told_apart_by_a_label(registry, caplog):
+def test_scopes_are_told_apart_by_a_label(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """Of two kinds under one name the first is shown, and it is said."""
     Counter("scoped.a", registry=registry).inc()
     Counter("scoped.a", scope=Scope("library"), registry=registry).inc(2)
@@ -170,13 +172,13 @@ def test_scopes_are_told_apart_by_a_label(registry, caplog):
     assert "the first is shown" in caplog.text
 
 
-def test_labels_that_become_one_are_joined(registry):
+def test_labels_that_become_one_are_joined(registry: Registry) -> None:
     """As the OTel rules ask."""
     Counter("a", registry=registry).inc(**{"x.y": "1", "x_y": "2"})
     assert 'a_total{x_y="1;2"} 1' in render(registry.collect()).decode()
 
 
-def test_the_hosts_own_registry_is_shown_as_it_is():
+def test_the_hosts_own_registry_is_shown_as_it_is() -> None:
     """Each type of prometheus_client, as its own exposition has it."""
     theirs = prometheus_client.CollectorRegistry()
     prometheus_client.Counter("c", "Doc", ["x"], registry=theirs).labels("1").inc(
@@ -207,7 +209,7 @@ def test_the_hosts_own_registry_is_shown_as_it_is():
     assert [sample.exemplar.value for sample in strict["h"].samples if sample.exemplar] == [0.3]
 
 
-def test_ours_wins_where_the_hosts_has_the_same_name(registry, caplog):
+def test_ours_wins_where_the_hosts_has_the_same_name(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """And it is said once; a registry that fails is said as well."""
     theirs = prometheus_client.CollectorRegistry()
     prometheus_client.Counter("clashing", "Doc", registry=theirs).inc(9)
@@ -219,14 +221,14 @@ def test_ours_wins_where_the_hosts_has_the_same_name(registry, caplog):
     assert caplog.text.count("clashing_total comes from gnomon and prometheus_client") == 1
 
     class Failing:
-        def collect(self):
+        def collect(self) -> Any:
             raise RuntimeError("theirs")
 
     assert foreign.families([Failing()]) == []
     assert "theirs" in caplog.text
 
 
-def test_quantiles_of_foreign_summaries_are_kept():
+def test_quantiles_of_foreign_summaries_are_kept() -> None:
     """Some collectors have them."""
     from prometheus_client.core import SummaryMetricFamily  # noqa: PLC0415 - used here alone
 

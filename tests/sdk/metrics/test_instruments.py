@@ -3,8 +3,10 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from decimal import Decimal
 from http import HTTPStatus
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,11 +31,12 @@ from gnomon.metrics.cells import CounterCell, locked
 
 @pytest.fixture
 def registry() -> Registry:
+    """A registry of its own."""
     return Registry()
 
 
 @pytest.fixture
-def spans():
+def spans() -> Iterator[list[Any]]:
     """A current span for exemplars, for the length of a test."""
     current = [(b"t" * 16, b"s" * 8)]
     set_exemplar_source(lambda: current[0])
@@ -41,12 +44,12 @@ def spans():
     set_exemplar_source(None)
 
 
-def points(registry: Registry, name: str):
+def points(registry: Registry, name: str) -> Any:
     """The points of one family, by labels."""
     return {point.labels: point for family in registry.collect() if family.name == name for point in family.points}
 
 
-def test_a_counter_counts_by_labels(registry):
+def test_a_counter_counts_by_labels(registry: Registry) -> None:
     """Every way of counting reaches the same cell, in whatever order the labels are written."""
     counter = Counter("a", labels=("x", "y"), registry=registry)
     counter.inc(x="1", y="2")
@@ -57,7 +60,7 @@ def test_a_counter_counts_by_labels(registry):
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "x", None, 1j])
-def test_a_counter_refuses_what_is_no_count(registry, value):
+def test_a_counter_refuses_what_is_no_count(registry: Registry, value: Any) -> None:
     """The measured code goes on, the sum stays, and the refusal is counted."""
     counter = Counter("a", registry=registry)
     counter.inc(2)
@@ -68,7 +71,7 @@ def test_a_counter_refuses_what_is_no_count(registry, value):
 
 @pytest.mark.parametrize("kind", [Histogram, ExponentialHistogram, Summary])
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), "x", None])
-def test_a_histogram_refuses_what_is_no_measurement(registry, kind, value):
+def test_a_histogram_refuses_what_is_no_measurement(registry: Registry, kind: Any, value: Any) -> None:
     """Neither bucket nor sum takes it."""
     made = kind("a", registry=registry)
     made.observe(1.0)
@@ -77,7 +80,7 @@ def test_a_histogram_refuses_what_is_no_measurement(registry, kind, value):
     assert made.refused == 1
 
 
-def test_an_up_down_counter_and_a_gauge_move_both_ways(registry):
+def test_an_up_down_counter_and_a_gauge_move_both_ways(registry: Registry) -> None:
     """And a gauge takes any number, NaN as well."""
     level, gauge = UpDownCounter("a", registry=registry), Gauge("b", registry=registry)
     level.inc(5)
@@ -97,7 +100,7 @@ def test_an_up_down_counter_and_a_gauge_move_both_ways(registry):
     assert points(registry, "b")[()].value != points(registry, "b")[()].value
 
 
-def test_a_histogram_counts_into_the_bucket_whose_bound_is_reached(registry):
+def test_a_histogram_counts_into_the_bucket_whose_bound_is_reached(registry: Registry) -> None:
     """Bounds are inclusive, and what is above all of them has a bucket, too."""
     histogram = Histogram("a", bounds=(1, 2), registry=registry)
     for value in (0.5, 1, 1.5, 2, 3, np.float64(4), Decimal(1)):
@@ -108,13 +111,13 @@ def test_a_histogram_counts_into_the_bucket_whose_bound_is_reached(registry):
 
 
 @pytest.mark.parametrize("bounds", [(2, 1), (1, 1), (1, float("inf"))])
-def test_bounds_that_do_not_ascend_are_refused(registry, bounds):
+def test_bounds_that_do_not_ascend_are_refused(registry: Registry, bounds: Any) -> None:
     """At registration, with the cure."""
     with pytest.raises(MetricsError, match="Give finite upper bounds"):
         Histogram("a", bounds=bounds, registry=registry)
 
 
-def test_label_values_keep_their_types_and_lose_their_subclasses(registry):
+def test_label_values_keep_their_types_and_lose_their_subclasses(registry: Registry) -> None:
     """True is not 1, and an HTTPStatus is a number."""
     counter = Counter("a", registry=registry)
     for value in (1, True, "1", HTTPStatus.OK, 200, np.float64(0.5), [1, "x"], {"a": 1}, object):
@@ -124,7 +127,7 @@ def test_label_values_keep_their_types_and_lose_their_subclasses(registry):
     assert [type(value) for value in found[:5]] == [int, bool, str, int, float]
 
 
-def test_wrong_labels_are_counted_all_the_same(registry, caplog):
+def test_wrong_labels_are_counted_all_the_same(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """What is missing is empty, what is too much is left out, and it is said once."""
     counter = Counter("wrong.labels", labels=("x",), registry=registry)
     counter.inc(y="1")
@@ -143,7 +146,7 @@ def test_wrong_labels_are_counted_all_the_same(registry, caplog):
     assert caplog.text.count("was given") == 1
 
 
-def test_a_million_ids_stay_under_the_cap(registry, caplog):
+def test_a_million_ids_stay_under_the_cap(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """Series and memory stay as they are, the total is right, and the label at fault is named, once."""
     counter = Counter("visits", cap=100, registry=registry)
     for number in range(200):
@@ -168,7 +171,7 @@ def resident() -> int:
 
 
 @pytest.mark.parametrize("kind", [Counter, UpDownCounter, Gauge, Histogram, ExponentialHistogram, Summary])
-def test_threads_lose_nothing(registry, kind):
+def test_threads_lose_nothing(registry: Registry, kind: Any) -> None:
     """Eight threads that are switched as often as possible count exactly, while somebody reads."""
     made = kind("a", registry=registry)
     values = [2**number for number in range(40)] if kind is ExponentialHistogram else [1]
@@ -203,7 +206,7 @@ def test_threads_lose_nothing(registry, kind):
         assert point.count == 8 * each
 
 
-def test_without_a_gil_the_cell_has_a_lock(registry):
+def test_without_a_gil_the_cell_has_a_lock(registry: Registry) -> None:
     """The wrapper that free-threaded builds get holds the lock while it counts."""
     seen = []
     cell = CounterCell("a", ())
@@ -217,7 +220,7 @@ def test_without_a_gil_the_cell_has_a_lock(registry):
     assert (seen, cell.value, cell.lock.locked()) == ([True], 2, False)
 
 
-def test_a_forked_child_begins_at_nothing(registry):
+def test_a_forked_child_begins_at_nothing(registry: Registry) -> None:
     """The parent keeps what it counted; in the child the same cells go on from 0, and gauges stay as set."""
     counter, gauge = Counter("a", registry=registry), Gauge("b", registry=registry)
     exponential, cell = ExponentialHistogram("c", registry=registry), counter.labels(x="y")
@@ -245,7 +248,7 @@ def test_a_forked_child_begins_at_nothing(registry):
     os.close(writing)
 
 
-def test_observables_are_asked_when_read(registry, caplog):
+def test_observables_are_asked_when_read(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     """One number or several with labels; a callback that fails leaves the others alone."""
     state = {"n": 1}
     ObservableCounter("a", lambda: state["n"], registry=registry)
@@ -258,7 +261,7 @@ def test_observables_are_asked_when_read(registry, caplog):
     assert caplog.text.count("ZeroDivisionError") == 1
 
 
-def test_an_observable_has_a_cap_as_well(registry):
+def test_an_observable_has_a_cap_as_well(registry: Registry) -> None:
     """What comes after it is added up."""
     ObservableCounter("a", lambda: [(1, {"x": number}) for number in range(10)], cap=3, registry=registry)
     found = points(registry, "a")
@@ -266,7 +269,7 @@ def test_an_observable_has_a_cap_as_well(registry):
     assert found[("otel.metric.overflow", True),].value == 7
 
 
-def test_exemplars_are_kept_bucket_by_bucket(registry, spans):
+def test_exemplars_are_kept_bucket_by_bucket(registry: Registry, spans: Any) -> None:
     """The first measurement of each bucket after a collection carries its span; without a source none does."""
     histogram = Histogram("a", bounds=(1, 2), registry=registry)
     counter = Counter("b", registry=registry)
@@ -289,7 +292,9 @@ def test_exemplars_are_kept_bucket_by_bucket(registry, spans):
     assert points(registry, "a")[()].exemplars[0].value == 0.7
 
 
-def test_a_source_of_exemplars_that_fails_is_no_reason_not_to_count(registry, caplog):
+def test_a_source_of_exemplars_that_fails_is_no_reason_not_to_count(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is said once."""
     set_exemplar_source(lambda: 1 / 0)
     try:
@@ -302,14 +307,14 @@ def test_a_source_of_exemplars_that_fails_is_no_reason_not_to_count(registry, ca
     assert caplog.text.count("source of exemplars failed") == 1
 
 
-def test_deltas_are_what_came_since_the_last_time(registry):
+def test_deltas_are_what_came_since_the_last_time(registry: Registry) -> None:
     """Counters and histograms count from the last collection, gauges stay what they are."""
     counter, gauge = Counter("a", registry=registry), Gauge("b", registry=registry)
     histogram = Histogram("c", bounds=(1,), registry=registry)
     exponential = ExponentialHistogram("d", registry=registry)
     deltas = Deltas()
 
-    def read():
+    def read() -> Any:
         taken = registry.collect()
         return taken[0].time_ns, {family.name: family.points[0] for family in deltas.since(taken)}
 

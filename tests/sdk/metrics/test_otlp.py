@@ -1,5 +1,7 @@
 """OTLP bytes, held against the generated classes."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -62,7 +64,8 @@ families = kinds.flatmap(
 )
 
 
-def set_attributes(message, pairs) -> None:
+def set_attributes(message: Any, pairs: Any) -> None:
+    """Labels, as KeyValues."""
     for key, value in pairs:
         held = message.add(key=key).value
         if isinstance(value, bool):
@@ -73,12 +76,14 @@ def set_attributes(message, pairs) -> None:
             held.string_value = value
 
 
-def set_exemplars(message, told) -> None:
+def set_exemplars(message: Any, told: Any) -> None:
+    """Exemplars, where the message has some."""
     for one in told:
         message.add(time_unix_nano=one.time_ns, as_double=one.value, span_id=one.span_id, trace_id=one.trace_id)
 
 
-def dense(message, side) -> None:
+def dense(message: Any, side: Any) -> None:
+    """One side of an exponential histogram."""
     if side:
         message.offset = side[0][0]
         message.bucket_counts.extend(dict(side).get(number, 0) for number in range(side[0][0], side[-1][0] + 1))
@@ -119,7 +124,7 @@ def reference(family: Family, temporality: int) -> pb.Metric:
 
 
 @given(st.lists(families, max_size=3), st.booleans())
-def test_every_snapshot_is_what_the_generated_classes_make_of_it(told, delta):
+def test_every_snapshot_is_what_the_generated_classes_make_of_it(told: Any, delta: bool) -> None:
     """All kinds, all fields, cumulative and delta."""
     body = envelope.request(envelope.resource({}), Encoder().encode(told, delta=delta))
     request = ExportMetricsServiceRequest.FromString(body)
@@ -127,14 +132,14 @@ def test_every_snapshot_is_what_the_generated_classes_make_of_it(told, delta):
     assert found == [reference(family, 1 if delta else 2) for family in told]
 
 
-def test_an_integer_beyond_64_bits_becomes_a_double():
+def test_an_integer_beyond_64_bits_becomes_a_double() -> None:
     """A counter of bytes may get there after some millennia."""
     body = encode([Family("a", "counter", "", "", 1, (Number((), 0, 2**63),))])[0][1][0]
     metric = pb.ScopeMetrics.FromString(body).metrics[0]
     assert metric.sum.data_points[0].as_double == 2.0**63
 
 
-def test_label_values_pass_through_the_mask():
+def test_label_values_pass_through_the_mask() -> None:
     """What privacy hides is hidden here, too; families without points are left out."""
     families = [
         Family("a", "counter", "", "", 1, (Number((("user", "ann"),), 0, 1),)),

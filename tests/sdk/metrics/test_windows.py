@@ -1,6 +1,7 @@
 """Windows, held against NumPy."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from gnomon.metrics.windows import EXACT_SAMPLES, MOST_BINS, RELATIVE_ERROR, Ske
 PERCENTILES = (0, 50, 90, 99, 100)
 
 
-def check(window, values, *, exact: bool) -> None:
+def check(window: Any, values: list[float], *, exact: bool) -> None:
     """A window against NumPy's view of its samples."""
     assert window.count == len(values)
     assert window.sum == pytest.approx(np.sum(values))
@@ -30,9 +31,10 @@ def check(window, values, *, exact: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size_s", "step_s", "each_s"), [(60, None, 0.5), (300, None, 1), (3600, None, 5), (300, 60, 1), (60, 10, 0.02)]
+    ("size_s", "step_s", "each_s"),
+    [(60, None, 0.5), (300, None, 1), (3600, None, 5), (300, 60, 1), (60, 10, 0.02), (60, 10, 0.006), (60, None, 0.02)],
 )
-def test_windows_agree_with_numpy(size_s, step_s, each_s):
+def test_windows_agree_with_numpy(size_s: float, step_s: float | None, each_s: float) -> None:
     """MET-06: a recorded series with samples that come out of order, tumbling and sliding."""
     rng = np.random.default_rng(7)
     times = np.arange(0, size_s * 3, each_s) + 1e6 * 3600
@@ -51,7 +53,7 @@ def test_windows_agree_with_numpy(size_s, step_s, each_s):
         check(window, inside, exact=per_pane <= EXACT_SAMPLES)
 
 
-def test_what_comes_too_late_is_counted_apart():
+def test_what_comes_too_late_is_counted_apart() -> None:
     """It changes no window that was read already."""
     windows = Windows(60, lateness_s=5)
     windows.add(1, 10)
@@ -66,14 +68,14 @@ def test_what_comes_too_late_is_counted_apart():
     assert windows.complete()[0] == window
 
 
-def test_an_empty_window_has_no_average():
+def test_an_empty_window_has_no_average() -> None:
     """NaN, not a made-up zero."""
     windows = Windows(10, 5)
     assert math.isnan(windows.current().avg)
     assert windows.complete() == []
 
 
-def test_memory_is_bounded():
+def test_memory_is_bounded() -> None:
     """However many samples, and however long."""
     windows = Windows(60, 10, kept=2)
     for number in range(30_000):
@@ -88,7 +90,7 @@ def test_memory_is_bounded():
 
 
 @given(st.lists(st.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-6), min_size=1, max_size=50))
-def test_a_sketch_is_within_its_error(values):
+def test_a_sketch_is_within_its_error(values: Any) -> None:
     """Each rank, negative numbers and zero included."""
     sketch = Sketch()
     for value in values:
@@ -108,7 +110,7 @@ def test_a_sketch_is_within_its_error(values):
         {"size_s": 1, "percentiles": (101,)},
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings):
+def test_settings_that_make_no_sense_are_refused(settings: Any) -> None:
     """With what would."""
     with pytest.raises(MetricsError):
         Windows(**settings)

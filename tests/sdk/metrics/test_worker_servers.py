@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -41,7 +42,7 @@ SERVERS = {
 
 
 @contextlib.contextmanager
-def served(server: str, directory: Path, *more: str):
+def served(server: str, directory: Path, *more: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """The server's port and process, in a runtime directory of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -113,9 +114,9 @@ def settle(port: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_every_scrape_shows_the_total_of_all_workers(server, tmp_path):
+def test_every_scrape_shows_the_total_of_all_workers(server: str, tmp_path: Path) -> None:
     """After N requests each scrape says N, also after a worker was killed; new requests go on from there."""
-    with served(server, tmp_path) as (port, process):
+    with served(server, tmp_path) as (port, _):
         times, workers = hit_several(port)
         settle(port, times)
         assert [totals(port) for _ in range(8)] == [(times, times)] * 8
@@ -131,7 +132,7 @@ def test_every_scrape_shows_the_total_of_all_workers(server, tmp_path):
         assert {totals(port) for _ in range(6)} == {(times + 20, times + 20)}
 
 
-def test_a_gauge_is_shown_for_each_worker(tmp_path):
+def test_a_gauge_is_shown_for_each_worker(tmp_path: Path) -> None:
     """Gauges cannot be added up: each worker's own is there, under its process id."""
     with served("gunicorn-sync", tmp_path) as (port, _):
         _, workers = hit_several(port)
@@ -139,7 +140,7 @@ def test_a_gauge_is_shown_for_each_worker(tmp_path):
         assert shown == {str(worker): str(worker) for worker in workers}
 
 
-def test_a_stopped_worker_does_not_stop_the_scrape(tmp_path):
+def test_a_stopped_worker_does_not_stop_the_scrape(tmp_path: Path) -> None:
     """A worker that hangs stands for itself with what it saved when it was last asked."""
     with served("gunicorn-sync", tmp_path) as (port, _):
         times, workers = hit_several(port)
@@ -157,7 +158,7 @@ def test_a_stopped_worker_does_not_stop_the_scrape(tmp_path):
             os.kill(stopped, signal.SIGCONT)
 
 
-def test_workers_that_are_replaced_lose_nothing(tmp_path):
+def test_workers_that_are_replaced_lose_nothing(tmp_path: Path) -> None:
     """With max_requests workers come and go all the time; what they counted stays."""
     with served("gunicorn-preload", tmp_path, "--max-requests", "10") as (port, _):
         before = 0
@@ -171,7 +172,7 @@ def test_workers_that_are_replaced_lose_nothing(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the directory is named after Linux' namespaces")
-def test_nothing_is_left_but_one_small_file(tmp_path):
+def test_nothing_is_left_but_one_small_file(tmp_path: Path) -> None:
     """The dead are folded into one file as others go on."""
     with served("gunicorn-sync", tmp_path, "--max-requests", "5") as (port, _):
         for _ in range(4):

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 from opentelemetry import trace
-from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
 
 from gnomon_shop import ledger
+from gnomon_shop.parts import sdk
 from gnomon_shop.parts.effects import Effects
 from gnomon_shop.settings import Settings
 
@@ -59,7 +59,7 @@ class Peer:
         broken: Callable[[], None] | None = None,
     ) -> None:
         self.name, self.timeout_s, self._random = name, timeout_s, random.Random()
-        transport = AsyncOpenTelemetryTransport(_Wire(effects, name, broken))
+        transport = sdk.chosen().transport(_Wire(effects, name, broken))
         self._client = httpx.AsyncClient(transport=transport, base_url=settings.url(place or name), timeout=timeout_s)
 
     async def call(

@@ -12,9 +12,9 @@ from typing import Any
 
 import grpc
 from opentelemetry import metrics, trace
-from opentelemetry.instrumentation.grpc import aio_client_interceptors, aio_server_interceptor
 
 from gnomon_shop import ledger
+from gnomon_shop.parts import sdk
 from gnomon_shop.parts.effects import Effects, PlannedError
 from gnomon_shop.settings import Settings
 
@@ -131,7 +131,7 @@ def _describe_visitor() -> None:
 
 async def serve(settings: Settings, services: list[Service]) -> None:
     """Serve until told to stop, then let calls in progress end."""
-    server = grpc.aio.server(interceptors=[aio_server_interceptor()])
+    server = grpc.aio.server(interceptors=sdk.chosen().server_interceptors())
     server.add_generic_rpc_handlers([service.handler for service in services])
     server.add_insecure_port("{}:{}".format(*settings.here))
     await server.start()
@@ -188,7 +188,7 @@ class Peer:
         below = [kind(peer) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
         self._channel = grpc.aio.insecure_channel(
             settings.addresses[peer],
-            interceptors=[*aio_client_interceptors(), *below],
+            interceptors=[*sdk.chosen().client_interceptors(), *below],
             # A peer that was away for a moment is there again at once, not after gRPC's own minute of back-off.
             options=[("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000)],
         )

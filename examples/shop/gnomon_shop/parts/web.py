@@ -10,11 +10,10 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from opentelemetry import trace
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.routing import Match, Route
 
 from gnomon_shop import ledger
-from gnomon_shop.parts import telemetry
+from gnomon_shop.parts import sdk, telemetry
 from gnomon_shop.parts.effects import Effects, PlannedError
 from gnomon_shop.settings import Settings
 
@@ -113,6 +112,7 @@ def serve(settings: Settings, effects: Effects, routes: APIRouter, parts: Parts)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with telemetry.running(settings), parts(app):
+            sdk.chosen().instrument_web(app)
             yield
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -120,7 +120,6 @@ def serve(settings: Settings, effects: Effects, routes: APIRouter, parts: Parts)
     app.include_router(routes)
     app.add_api_route(HEALTH, _healthy)
     app.add_middleware(Recorded, effects=effects, routes=routes)
-    FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"], excluded_urls="healthz")
     host, port = settings.here
     uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
 

@@ -17,6 +17,7 @@ from gnomon.errors import LifecycleError
 from gnomon.export.destinations import pumps
 from gnomon.export.outlet import Batch, Outlet, Signal
 from gnomon.export.pump import Pump
+from gnomon.integrations.log_bridges import bridged
 from gnomon.integrations.table import Integrations
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.issues.limiter import Limiter
@@ -25,7 +26,6 @@ from gnomon.logging import exceptions
 from gnomon.logging.categories import LogCategory
 from gnomon.logging.levels import Levels
 from gnomon.logging.pipeline import Pipeline
-from gnomon.logging.pipeline import use as logging_use
 from gnomon.logging.sampling import Sampling
 from gnomon.logging.writer import console
 from gnomon.metrics import host_metrics, process_metrics
@@ -112,7 +112,7 @@ class ObservabilityManager:
         self.issues = Recorder(self.mask, Limiter(clock), locals=config.issues.locals)
         self.pipeline: Pipeline | None = None
         self.endpoint: Endpoint | None = None
-        self._integrations: Integrations | None = None
+        self._undo: list[Callable[[], object]] = []
 
     def initialize(self) -> Self:
         """Start everything, in order.
@@ -303,14 +303,14 @@ class ObservabilityManager:
 
     def _start_integrations(self) -> None:
         if self.pipeline is not None:
-            logging_use(self.pipeline)
-        self._integrations = Integrations(self.telemetry, self.config.integrations)
-        self._integrations.install()
+            self._undo += bridged(self.pipeline, self.config.logs)
+        integrations = Integrations(self.telemetry, self.config.integrations)
+        integrations.install()
+        self._undo.append(integrations.uninstall)
 
     def _stop_integrations(self, _: float) -> None:
-        if self._integrations is not None:
-            self._integrations.uninstall()
-        logging_use(None)
+        while self._undo:
+            self._undo.pop()()
 
     def _watch(self) -> None:
         if self._sources is None or self._sources.file is None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Any
 
 from gnomon.metrics import Counter, Endpoint, Gauge, Histogram, Registry
 
@@ -21,7 +22,8 @@ def hit() -> bytes:
     return str(os.getpid()).encode()
 
 
-async def asgi(scope, receive, send):
+async def asgi(scope: Any, receive: Any, send: Any) -> None:
+    """The ASGI application."""
     if scope["type"] == "lifespan":
         while True:
             message = await receive()
@@ -35,7 +37,8 @@ async def asgi(scope, receive, send):
     await send({"type": "http.response.body", "body": hit()})
 
 
-def wsgi(environ, start_response):
+def wsgi(environ: Any, start_response: Any) -> Any:
+    """The WSGI application."""
     if environ["PATH_INFO"] == "/metrics":
         return endpoint.wsgi(environ, start_response)
     start_response("200 OK", [])

@@ -6,7 +6,7 @@ https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gnomon.context import Context, attach, detach
 from gnomon.errors import ExportError
@@ -14,9 +14,6 @@ from gnomon.export.http import LONGEST_WAIT_S
 from gnomon.export.outlet import Signal
 from gnomon.export.partial import _varint, partial_success
 from gnomon.export.sender import Answer, Verdict
-
-if TYPE_CHECKING:
-    import grpc
 
 METHODS = {
     signal: f"/opentelemetry.proto.collector.{package}.v1.{service}/Export"
@@ -32,7 +29,7 @@ RETRY_INFO = b"google.rpc.RetryInfo"
 OPTIONS = (
     ("grpc.primary_user_agent", "gnomon-python"),
     ("grpc.max_send_message_length", -1),  # the receiver says what is too large
-    # Two minutes by default: too long to notice that a receiver is back, when we are the ones who wait between attempts.
+    # Two minutes by default: too long to notice that a receiver is back, since we wait between attempts ourselves.
     ("grpc.max_reconnect_backoff_ms", 10_000),
 )
 # In a forked child the parent's channel can be neither used nor closed, and letting go of it is to close it.
@@ -75,7 +72,7 @@ class GrpcSender:
         self._metadata = tuple((name.lower(), value) for name, value in (headers or {}).items())
         self._compression = grpc.Compression.Gzip if compress else grpc.Compression.NoCompression
         self._credentials = _credentials(certificate, client_certificate, client_key) if secure else None
-        self._channel: grpc.Channel | None = None
+        self._channel: Any = None
         self._methods: dict[Signal, Any] = {}
 
     def send(self, signal: Signal, body: bytes, timeout_s: float) -> Answer:
@@ -166,7 +163,7 @@ def _retry_after_s(status: bytes) -> float | None:
             packed = dict(_fields(detail)) if number == 3 else {}  # noqa: PLR2004 - `details`
             if RETRY_INFO in packed.get(1, b""):
                 delay = dict(_fields(dict(_fields(packed.get(2, b""))).get(1, b"")))
-                return min(delay.get(1, 0) + delay.get(2, 0) / 1e9, LONGEST_WAIT_S)
+                return min(float(delay.get(1, 0) + delay.get(2, 0) / 1e9), LONGEST_WAIT_S)
     except (IndexError, ValueError, TypeError):
         return None
     return None

@@ -62,7 +62,6 @@ class Batch:
 class Counts:
     """What became of the records of one signal, since the process began or was forked."""
 
-    recorded: int = 0
     sent: int = 0
     spooled: int = 0
     dropped: dict[Reason, int] = field(default_factory=dict)

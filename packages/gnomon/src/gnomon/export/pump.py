@@ -149,7 +149,7 @@ class Pump:
 
     def _finished(self) -> bool:
         """Whether there is nothing left to do, or no time to do it; then what is left is given up."""
-        if self._empty():
+        if self._empty() and not self._hurry:  # in a hurry there is something to do once more: a last look at metrics
             return True
         if self._deadline_s is None or self.clock.monotonic_s() < self._deadline_s:
             return False

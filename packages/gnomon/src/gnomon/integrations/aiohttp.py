@@ -4,6 +4,7 @@ We stand innermost among the session's middlewares (aiohttp 3.12 and later), so 
 by one, and the host's own middlewares and `trace_configs` stay as they are.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
@@ -25,10 +26,12 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
             theirs = self._middlewares
         sending = _Sending(requests)
         try:
-            return await request(self, *args, **{**options, "middlewares": (*theirs, sending)})
+            response = await request(self, *args, **{**options, "middlewares": (*theirs, sending)})
         except BaseException as error:
-            sending.failed(error)
+            sending.left(error)
             raise
+        sending.left(None)
+        return response
 
     ClientSession._request = requested  # type: ignore[method-assign]  # noqa: SLF001 - as above
 
@@ -48,6 +51,7 @@ class _Sending:
         self._attempt: Attempt | None = None
 
     async def __call__(self, request: Any, handler: Any) -> Any:
+        self.left(None)
         url = request.url
         server = (url.scheme, url.raw_host or "", url.explicit_port)
         attempt = self._attempt = self._requests.attempt(request.method, str(url), server, self._sent)
@@ -64,7 +68,10 @@ class _Sending:
         attempt.answered(response.status, f"{version.major}.{version.minor}" if version else "")
         return response
 
-    def failed(self, error: BaseException) -> None:
-        """An attempt that was cancelled failed of what comes out above: of a timeout, or of the cancellation."""
+    def left(self, error: BaseException | None) -> None:
+        """An attempt that was cancelled failed of what came out above: of a timeout, or of the cancellation itself.
+
+        None: a middleware of the host's gave up waiting, and went on without it.
+        """
         if self._attempt is not None:
-            self._attempt.failed(error)
+            self._attempt.failed(CancelledError() if error is None else error)

@@ -140,13 +140,16 @@ class Exchange:
         level = ERROR if status >= SERVER_ERROR else INFO
         if level < access.level:
             return
-        message = f"{self.method} {self.path} {status} {taken_ns // 1000 / 1000:g} ms"
-        fields: dict[str, Any] = {"client.address": self.scope["client"][0]} if self.scope.get("client") else {}
-        if access.pipeline.console is not None:
-            fields.update(known.block[1])
-            access.log(level, message, ACCESS, fields, ids=(span.trace, span.id, span.sampled))
+        # By its template, so that lines of one kind are alike; the path is beside it, as an attribute.
+        message = f"{known.name} {status}"
+        fields: dict[str, Any] = {"url.path": self.path, "duration_ms": taken_ns / 1e6}
+        if client := self.scope.get("client"):
+            fields["client.address"] = client[0]
+        ids = (span.trace, span.id, span.sampled)
+        if access.pipeline.console is None:
+            access.log(level, message, ACCESS, fields, None, known.logged, None, ids)
         else:
-            access.log(level, message, ACCESS, fields, None, known.logged, None, (span.trace, span.id, span.sampled))
+            access.log(level, message, ACCESS, {**known.block[1], **fields}, ids=ids)
 
 
 class Middleware:

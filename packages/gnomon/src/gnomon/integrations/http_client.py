@@ -133,14 +133,15 @@ class Attempt:
         self._context = with_span(self._span, context)
         self._token: Any = attach(self._context)
 
-    def inject(self, headers: MutableMapping[str, str]) -> list[str]:
+    def inject(self, headers: MutableMapping[str, Any]) -> list[str]:
         """Add the trace to the headers of the request; what the caller has set itself stays as it is.
 
         Returns:
             The names of what was added.
         """
         try:
-            added = [name for name in (ours := self._requests.headers(self._context)) if name not in headers]
+            ours = self._requests.headers(self._context)
+            added = [name for name in ours if name not in headers]
             for name in added:
                 headers[name] = ours[name]
         except Exception:
@@ -187,9 +188,9 @@ def suppressed(context: Context) -> bool:
 def without_credentials(url: str) -> str:
     """The URL with `REDACTED` for name and password, as the conventions write it."""
     scheme, mark, rest = url.partition("://")
-    ends = min((at for sign in "/?#" if (at := rest.find(sign)) >= 0), default=len(rest))
-    credentials, at, host = rest[:ends].rpartition("@")
-    if not at:
+    ends = min((at for end in "/?#" if (at := rest.find(end)) >= 0), default=len(rest))
+    credentials, sign, host = rest[:ends].rpartition("@")
+    if not sign:
         return url
     hidden = "REDACTED:REDACTED" if ":" in credentials else "REDACTED"
     return f"{scheme}{mark}{hidden}@{host}{rest[ends:]}"

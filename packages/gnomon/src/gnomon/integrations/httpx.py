@@ -59,7 +59,7 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
 def _begun(requests: Requests, request: Any) -> tuple[Attempt | None, list[str]]:
     url, extensions = request.url, request.extensions
     resent = extensions.get(SENT, 0)
-    attempt = requests.attempt(request.method, str(url), (url.scheme, url.host, url.port), resent)
+    attempt = requests.attempt(request.method, str(url), (url.scheme, url.raw_host.decode("ascii"), url.port), resent)
     if attempt is None:
         return None, []
     extensions[SENT] = resent + 1

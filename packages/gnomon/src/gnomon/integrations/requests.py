@@ -55,9 +55,10 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
 
 
 def _server(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL; without a port that is none, for the host's URL is the host's business."""
-    parts = urlsplit(url)
+    """Scheme, host and port of a URL; empty where it is none, which is for requests to say."""
     try:
-        return parts.scheme, parts.hostname or "", parts.port
+        parts = urlsplit(url)
+        port = parts.port
     except ValueError:
-        return parts.scheme, parts.hostname or "", None
+        return "", "", None
+    return parts.scheme, parts.hostname or "", port

@@ -1,6 +1,6 @@
 """Starlette and FastAPI: every application that is built from now on, or one that exists already."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -72,7 +72,8 @@ def route(scope: Scope) -> str:
     """
     taken = scope.get("route")
     # FastAPI's included routers keep the whole path beside the route, which knows its own part only.
-    effective = _inner(scope.get("fastapi")).get("effective_route_context")
+    inner: Any = scope.get("fastapi")
+    effective = inner.get("effective_route_context") if inner.__class__ is dict else None
     path: str = getattr(effective, "path", "") or getattr(taken, "path", "")
     above: str = scope.get("root_path", "")
     mounted = above[len(scope.get("app_root_path", above)) :]
@@ -83,7 +84,3 @@ def route(scope: Scope) -> str:
         if name not in own:
             mounted = mounted.replace(f"/{value}", f"/{{{name}}}")
     return mounted + path
-
-
-def _inner(found: Any) -> Mapping[str, Any]:
-    return found if isinstance(found, Mapping) else {}

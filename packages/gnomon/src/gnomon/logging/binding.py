@@ -5,7 +5,7 @@ One `ContextVar`: a task begins with a copy of its maker's, a thread with nothin
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
@@ -26,13 +26,15 @@ class Bound:
         """The fields as attributes. Encoder and bytes are one tuple, so no thread sees one without the other."""
         known, encoded = self._block
         if known is not encoder:
-            encoded = encoder.encode(self.fields)
+            encoded = self.without((), encoder)
             self._block = (encoder, encoded)
         return encoded
 
-    def without(self, names: Mapping[str, Any], encoder: KeyValues) -> bytes:
+    def without(self, names: Container[str], encoder: KeyValues) -> bytes:
         """As `block`, without what the line itself names: an attribute stands in a record once."""
-        return encoder.encode({key: value for key, value in self.fields.items() if key not in names})
+        return encoder.encode(
+            {key: value for key, value in self.fields.items() if key not in names and key != "category"}
+        )
 
 
 EMPTY = Bound({})

@@ -50,6 +50,7 @@ class Levels:
         self._timed: dict[str, tuple[int, float]] = {}
         self._stdlib: dict[str, int] = {}
         self._clock = clock
+        self._leads = False
         self.changed: Callable[[], object] = lambda: None
         self.audit: Told = _untold
         self.timed = False
@@ -65,10 +66,31 @@ class Levels:
                 return self._default if own is None else own
             name = name.rpartition(".")[0]
 
+    def configure(self, default: int | str, levels: Mapping[str, int | str]) -> None:
+        """Put other settings in place of those that were there, and of what was set at run time for good.
+
+        Raises:
+            LoggingError: there is no such level; then nothing has changed.
+        """
+        number, lasting = level_number(default), {_name(name): level_number(level) for name, level in levels.items()}
+        names = {"", *self._lasting, *lasting}
+        before = {name: self.of(name) for name in names}
+        self._default, self._lasting = number, lasting
+        for name in sorted(names):
+            self._follow(name)
+            if self.of(name) != before[name]:
+                self._tell("Log level changed", name, before[name], self.of(name), "settings", None)
+
+    def lead(self, *, stdlib: bool) -> None:
+        """Whether loggers of the standard library have the levels that are set here, or are as they were before."""
+        self._leads = stdlib
+        for name in {"", *self._lasting, *self._timed, *self._stdlib}:
+            self._follow(name)
+
     def set_level(self, logger: str, level: int | str, for_s: float | None = None, *, by: str = "code") -> None:
         """Change a level, for so many seconds or for good; `logger` "" or "root" is all of them.
 
-        Loggers of the standard library of that name follow.
+        The standard library's logger of that name follows, where we lead those.
 
         Raises:
             LoggingError: there is no such level, the time is not between 0 and a day, or too many loggers are named.
@@ -146,12 +168,15 @@ class Levels:
     def _follow(self, name: str) -> None:
         """Have the standard library's logger do likewise, or as it did before."""
         self.timed = bool(self._timed)
-        logger, level = logging.getLogger(name), self._said(name)
-        if level is not None:
+        level = self._said(name)
+        if level is None and not name:
+            level = self._default
+        if self._leads and level is not None:
+            logger = logging.getLogger(name)
             self._stdlib.setdefault(name, logger.level)
             logger.setLevel(level)
         elif name in self._stdlib:
-            logger.setLevel(self._stdlib.pop(name))
+            logging.getLogger(name).setLevel(self._stdlib.pop(name))
         self.changed()
 
     def _tell(self, message: str, name: str, before: int, after: int, by: str, for_s: float | None) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from gnomon.errors import LoggingError
-from gnomon.logging import binding, exceptions, places
+from gnomon.logging import binding, exceptions
 from gnomon.logging.categories import LogCategory, LogLevel, level_number
 from gnomon.logging.pipeline import Pipeline, current, on_replaced
+from gnomon.logging.places import of_frame
 
+_getframe = sys._getframe  # noqa: SLF001 - the standard library's loggers do likewise
 TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL = map(int, LogLevel)
 
 
@@ -48,6 +50,10 @@ class StructuredLogger:
         if pipeline is None:
             _following.add(self)
 
+    def __reduce__(self) -> tuple[type["StructuredLogger"], tuple[Any, ...]]:
+        """Pickled by name, as the standard library's loggers are; its lines go to the pipeline in use there."""
+        return StructuredLogger, self._described
+
     @property
     def name(self) -> str:
         """The logger's name."""
@@ -55,7 +61,7 @@ class StructuredLogger:
 
     def enabled(self, level: int | str) -> bool:
         """Whether a line of this level would be logged: for what is costly to find out."""
-        return level_number(level) >= self._source.level
+        return self._source.allows(_number(level))
 
     # By level.
 
@@ -96,7 +102,7 @@ class StructuredLogger:
 
     def log(
         self,
-        level: int,
+        level: int | str,
         message: Any,
         /,
         *args: Any,
@@ -106,12 +112,13 @@ class StructuredLogger:
         **fields: Any,
     ) -> None:
         """A line of any level; `stacklevel` 2 and more names a caller further out as the place."""
-        if self._source.level <= level:
-            self._log(level, message, args, category, exc_info, fields, stacklevel + 1)
+        number = _number(level)
+        if self._source.level <= number:
+            self._log(number, message, args, category, exc_info, fields, stacklevel + 1)
 
     def emit(
         self,
-        level: int,
+        level: int | str,
         message: Any,
         fields: Mapping[str, Any],
         *,
@@ -119,9 +126,13 @@ class StructuredLogger:
         exc_info: Any = None,
         stacklevel: int = 1,
     ) -> None:
-        """As `log`, with fields that may have any name."""
-        if self._source.level <= level:
-            self._log(level, message, (), category, exc_info, fields, stacklevel + 1)
+        """As `log`, with fields that may have any name; one named `category` is the category."""
+        number = _number(level)
+        if self._source.level <= number:
+            if "category" in fields:
+                fields = dict(fields)
+                category = fields.pop("category")
+            self._log(number, message, (), category, exc_info, fields, stacklevel + 1)
 
     # By category. What is None is left out.
 
@@ -233,20 +244,24 @@ class StructuredLogger:
     ) -> None:
         source = self._source
         levels = source.pipeline.levels
-        # A timer is over: the level is what it was before.
-        if levels.timed and levels.tick() and level < source.level and category is not LogCategory.AUDIT:
+        # A timer may be over, and the level what it was before.
+        if levels.timed and not source.allows(level) and category is not LogCategory.AUDIT:
             return
         if args:
             message = _filled(message, args)
-        error = exceptions.given(exc_info) if exc_info else None
-        source.log(level, message, category, fields, error, _place(depth) if source.ships else b"")
+        try:
+            place = of_frame(_getframe(depth)) if source.ships else b""
+        except ValueError:  # further out than the stack is deep
+            place = b""
+        source.log(level, message, category, fields, exceptions.given(exc_info) if exc_info else None, place)
 
 
-def _place(depth: int) -> bytes:
+def _number(level: int | str) -> int:
+    """A level as its number; one that there is not, while the service runs, is INFO."""
     try:
-        return places.of_frame(sys._getframe(depth + 1))  # noqa: SLF001 - the standard library's loggers do likewise
-    except ValueError:  # further out than the stack is deep
-        return b""
+        return level_number(level)
+    except LoggingError:
+        return INFO
 
 
 def _filled(message: Any, args: tuple[Any, ...]) -> str:

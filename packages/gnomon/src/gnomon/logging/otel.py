@@ -50,7 +50,7 @@ class Logger(ApiLogger):
                 exception=exception,
             )
             level = _level(made.severity_number)
-            if level >= self._source.level:
+            if self._source.allows(level):
                 self._emit(made, level)
         except Exception:  # noqa: BLE001 - a third party's record: it may hold anything
             self._source.pipeline.fault()
@@ -63,7 +63,7 @@ class Logger(ApiLogger):
         event_name: str | None = None,  # noqa: ARG002 - the API's
     ) -> bool:
         """Whether such a record would be logged."""
-        return _level(severity_number) >= self._source.level
+        return self._source.allows(_level(severity_number))
 
     def _emit(self, record: LogRecord, level: int) -> None:
         fields: dict[str, Any] = dict(record.attributes or {})
@@ -89,7 +89,8 @@ class LoggerProvider(ApiLoggerProvider):
         self, name: str, version: str | None = None, schema_url: str | None = None, attributes: Attributes | None = None
     ) -> Logger:
         """A logger whose records stand under this instrumentation scope."""
-        scope = Scope(name, version or "", schema_url or "", tuple((attributes or {}).items()))
+        told = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in (attributes or {}).items())
+        scope = Scope(name, version or "", schema_url or "", told)
         return Logger(self._pipeline.source(name, scope=scope))
 
 

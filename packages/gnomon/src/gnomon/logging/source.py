@@ -73,6 +73,12 @@ class Source:
         self._heads = {}
         self.level = self.pipeline.levels.of(self.name, self.own_level)
 
+    def allows(self, level: int) -> bool:
+        """Whether a line of this level is logged, now that timers are looked at."""
+        if self.pipeline.levels.timed:
+            self.pipeline.levels.tick()
+        return level >= self.level
+
     def log(  # noqa: C901 - the hot path, in one piece: a call costs as much as what it would name
         self,
         level: int,

@@ -92,6 +92,7 @@ class Writer:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
+                self._at_exit()
                 thread = threading.Thread(target=self._run, name="gnomon-console", daemon=True)
                 self._thread = thread
                 try:
@@ -99,6 +100,12 @@ class Writer:
                 except RuntimeError:  # the interpreter is ending and gives no more threads: nobody is kept waiting now
                     self._thread = None
                     self._write_all()
+
+    def _at_exit(self) -> None:
+        """Children of `multiprocessing`, such as granian's workers, end without `atexit`; they have their own."""
+        theirs = sys.modules.get("multiprocessing.util")
+        if theirs is not None:
+            theirs.Finalize(None, self.flush, (LAST_CHANCE_S,), exitpriority=0)
 
     def _run(self) -> None:
         while True:

@@ -27,7 +27,7 @@ from gnomon.metrics.collect import (
     Quantiles,
 )
 from gnomon.metrics.foreign import SCOPE as FOREIGN
-from gnomon.metrics.instruments import OVERFLOW
+from gnomon.metrics.labelled import OVERFLOW
 from gnomon.metrics.said import say_once
 from gnomon.wire.metrics import OURS
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from gnomon.metrics.cells import plain
 from gnomon.metrics.collect import (
     COUNTER,
     GAUGE,
@@ -48,7 +49,7 @@ def _families(metric: Any) -> Iterator[Family]:
         names = dict.fromkeys(sample.name for sample in metric.samples)
         for name in names:
             points: list[Point] = [
-                Number(_labels(sample), 0, sample.value) for sample in metric.samples if sample.name == name
+                Number(_labels(sample), 0, plain(sample.value)) for sample in metric.samples if sample.name == name
             ]
             yield Family(name, GAUGE, metric.documentation, "", now_ns, tuple(points), SCOPE)
         return
@@ -69,7 +70,7 @@ def _counters(metric: Any, created: dict[Labels, int]) -> Iterator[Point]:
     for sample in metric.samples:
         if sample.name.endswith("_total"):
             labels = _labels(sample)
-            yield Number(labels, created.get(labels, 0), sample.value, tuple(_exemplar(sample)))
+            yield Number(labels, created.get(labels, 0), plain(sample.value), tuple(_exemplar(sample)))
 
 
 def _exemplar(sample: Any) -> Iterator[Exemplar]:

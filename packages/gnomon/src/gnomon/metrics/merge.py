@@ -23,7 +23,7 @@ from gnomon.metrics.collect import (
     Quantiles,
     plus,
 )
-from gnomon.metrics.instruments import OVERFLOW
+from gnomon.metrics.labelled import OVERFLOW
 from gnomon.metrics.said import say_once
 from gnomon.wire.envelope import Scope
 

@@ -13,7 +13,8 @@ from opentelemetry.util.types import Attributes
 
 from gnomon.errors import MetricsError
 from gnomon.metrics import instruments
-from gnomon.metrics.instruments import DURATION_BOUNDS_S, Direct, Instrument, Observable
+from gnomon.metrics.instruments import DURATION_BOUNDS_S, Observable
+from gnomon.metrics.labelled import Direct, Instrument
 from gnomon.metrics.registry import Registry, default_registry
 from gnomon.metrics.said import say_once
 from gnomon.wire.envelope import Scope

@@ -47,8 +47,7 @@ class Sketch:
     def include(self, other: "Sketch") -> None:
         """Count what the other one counted."""
         self.zeros += other.zeros
-        for mine, theirs, sign in ((self.positive, other.positive, 1), (self.negative, other.negative, -1)):
-            del mine
+        for theirs, sign in ((other.positive, 1), (other.negative, -1)):
             for number, count in theirs.items():
                 self.add(sign * self._middle(number), count)
 

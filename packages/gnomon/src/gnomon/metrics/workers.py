@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,9 @@ LONGEST_ADDRESS = 100  # bytes; Linux takes 107, macOS 103
 _PIECE = 1 << 18
 
 
+_made: Counter[str] = Counter()
+
+
 class Workers:
     """The group of processes that this one belongs to, if any.
 
@@ -39,7 +43,10 @@ class Workers:
     """
 
     def __init__(self, source: Callable[[], list[Family]], service: str = "") -> None:
-        self._source, self._service = source, service
+        self._source = source
+        # The same in every worker, for they run the same code: two endpoints of one service are two groups.
+        _made[service] += 1
+        self._service = f"{service}\n{_made[service]}"
         self._place = Place()
         self._started = False
         self._begin()
@@ -55,8 +62,11 @@ class Workers:
     def _forked(self) -> None:
         if self._socket is not None:
             self._socket.close()  # the parent's; the file remains
+        closed = self._closed.is_set()
         self._begin()
-        if self._started:
+        if closed:
+            self._closed.set()
+        elif self._started:
             threading.Thread(target=self._settle, name="gnomon-workers", daemon=True).start()
 
     def start(self) -> None:
@@ -84,7 +94,7 @@ class Workers:
             members.fold(path, self._place.me)
             replies = self._ask(path, [name for name in members.names(path) if name != self._place.me and lives(name)])
             return merge(members.read(path, replies))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # no directory, no file, or a value that has no bytes
             self._say(error)
             return self._source()
 
@@ -127,7 +137,7 @@ class Workers:
             util.Finalize(None, self.close, exitpriority=0)
         return path
 
-    def _say(self, error: OSError) -> None:
+    def _say(self, error: Exception) -> None:
         say_once("workers", f"the numbers of the workers are not added up, each shows its own: {error}")
 
     def _serve(self, listening: socket.socket, path: Path) -> None:
@@ -138,8 +148,8 @@ class Workers:
             members.fold(path, self._place.me)
         saved_s = 0.0
         while not closed.is_set():
-            listening.settimeout(max(0.01, saved_s + SAVE_EVERY_S - time.monotonic()))
             try:
+                listening.settimeout(max(0.01, saved_s + SAVE_EVERY_S - time.monotonic()))
                 with listening.accept()[0] as asking:
                     asking.settimeout(DEADLINE_S)
                     asking.sendall(self.save())
@@ -147,7 +157,7 @@ class Workers:
                 with contextlib.suppress(OSError):
                     self.save()
                 saved_s = time.monotonic()
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - a guest's thread does not end with a traceback on its host's stderr
                 if closed.wait(0.1):  # closed under our hands, or a fault that may last: do not spin
                     return
                 self._say(error)

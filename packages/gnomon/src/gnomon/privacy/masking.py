@@ -46,6 +46,8 @@ _LONG_WORD: Final = "a" * 16
 _SIX_DIGITS: Final = "000000"
 _ITALIAN: Final = "00a00a000a"  # a codice fiscale, which has no six digits together
 
+# The paths of most requests: words, and numbers that stand alone, which are ids of rows.
+_PATH: Final = re.compile(r"(?:/(?:[A-Za-z_.~-]{0,15}[0-9]{0,2}|[0-9]{1,10}))+")
 _RUNS: Final = re.compile(r"0+")
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 # Days and times, UUIDs, trace ids and digests: most of the digits that services write, and never what we look for.
@@ -147,6 +149,8 @@ class Masker:
     def __call__(self, key: str, text: str) -> str:
         """The text without personal data and secrets; the text itself when it is clean. Never raises."""
         if key in self._plain and len(text) < LONGEST:
+            if text[:1] == "/" and _PATH.fullmatch(text):
+                return text
             try:
                 raw = text.encode()
             except UnicodeEncodeError:  # half a surrogate pair

@@ -18,20 +18,28 @@ class CurrentSpan:
     """A span that is current for a while. A context manager, once; a decorator, for every call anew.
 
     Args:
-        start: makes the span.
+        start: makes the span from the arguments.
+        args: what it is called with.
         records, status: whether an exception that passes through is recorded, and makes the status an error.
         ends: whether the span ends with the block.
     """
 
-    __slots__ = ("_ends", "_records", "_start", "_status", "_token", "span")
+    __slots__ = ("_args", "_ends", "_records", "_start", "_status", "_token", "span")
 
-    def __init__(self, start: Callable[[], Any], records: bool = True, status: bool = True, ends: bool = True) -> None:
-        self._start, self._records, self._status, self._ends = start, records, status, ends
+    def __init__(
+        self,
+        start: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        records: bool = True,
+        status: bool = True,
+        ends: bool = True,
+    ) -> None:
+        self._start, self._args, self._records, self._status, self._ends = start, args, records, status, ends
 
     def __enter__(self) -> Any:
-        self.span = self._start()
-        self._token = attach(with_span(self.span))
-        return self.span
+        span = self.span = self._start(*self._args)
+        self._token = attach(with_span(span))
+        return span
 
     def __exit__(
         self, kind: type[BaseException] | None, exception: BaseException | None, trace: TracebackType | None
@@ -52,11 +60,11 @@ class CurrentSpan:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate: each call gets a span of its own."""
-        return traced(function, lambda: CurrentSpan(self._start, self._records, self._status, self._ends))
+        return traced(function, lambda: CurrentSpan(self._start, self._args, self._records, self._status, self._ends))
 
     def begin(self) -> Any:
         """Start the span without making it current."""
-        self.span = self._start()
+        self.span = self._start(*self._args)
         return self.span
 
     def failed(self, exception: BaseException) -> None:

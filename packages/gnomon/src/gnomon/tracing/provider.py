@@ -114,8 +114,8 @@ class Tracer(ApiTracer):
         end_on_exit: bool = True,
     ) -> "CurrentSpan":
         """A span that is current inside a `with` block, or around every call of what it decorates."""
-        start = functools.partial(self.start_span, name, context, kind, attributes, links, start_time)
-        return CurrentSpan(start, record_exception, set_status_on_exception, end_on_exit)
+        args = (name, context, kind, attributes, links, start_time)
+        return CurrentSpan(self.start_span, args, record_exception, set_status_on_exception, end_on_exit)
 
     def begin(
         self,

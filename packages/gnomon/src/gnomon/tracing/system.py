@@ -105,10 +105,21 @@ def otlp_endpoint(jaeger: str) -> str:
     return jaeger
 
 
-def start_span(name: str, **options: Any) -> CurrentSpan:
+class _Asked:
+    """The tracer of `gnomon.span`, looked up again when another provider is set."""
+
+    provider: Any = None
+    tracer: Any = None
+
+
+def start_span(
+    name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Mapping[str, Any] | None = None
+) -> CurrentSpan:
     """A span around a block, of whatever provider is set: `with gnomon.span("load"): ...`."""
-    tracer = get_tracer_provider().get_tracer("gnomon")
-    return cast("CurrentSpan", tracer.start_as_current_span(name, **options))
+    provider = get_tracer_provider()
+    if provider is not _Asked.provider:
+        _Asked.provider, _Asked.tracer = provider, provider.get_tracer("gnomon")
+    return cast("CurrentSpan", _Asked.tracer.start_as_current_span(name, None, kind, attributes))
 
 
 def trace_function(function: Callable[..., Any] | None = None, *, name: str | None = None, **options: Any) -> Any:

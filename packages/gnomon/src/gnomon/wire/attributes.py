@@ -1,9 +1,10 @@
 """Attributes as OTLP's KeyValue messages; what was encoded before is remembered."""
 
 from collections.abc import Callable, Mapping, Sequence
+from struct import Struct
 from typing import Any
 
-from gnomon.wire.protobuf import delimited, double, length, tag, text, varint
+from gnomon.wire.protobuf import LENGTHS, delimited, double, length, tag, text, varint
 
 # Attributes come from code, so their pairs repeat; what does not repeat (an id, a path) passes through and is
 # forgotten when the memory is full. Emptying it costs one encoding of each pair that does repeat.
@@ -12,6 +13,10 @@ LONGEST_REMEMBERED = 128
 # What one attribute may take; longer text is cut, as the OTel limits allow (OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT).
 LONGEST_VALUE = 16_384
 DEEPEST = 8
+# A length and the two bytes before it fit into one byte each below this.
+_ONE_BYTE = 0x7E
+_DOUBLE_BYTES = 8
+_pack = Struct("<d").pack
 
 Mask = Callable[[str, str], str]
 """(key, value) -> the value as it may leave the process."""
@@ -74,24 +79,30 @@ class KeyValues:
             masked once.
     """
 
-    __slots__ = ("_numbers", "_prefix", "_texts", "mask")
+    __slots__ = ("_doubles", "_keys", "_numbers", "_prefix", "_texts", "mask")
 
     def __init__(self, field: int, mask: Mask | None = None) -> None:
         self._prefix = tag(field, 2)
+        self._keys: dict[str, bytes] = {}
         self._texts: dict[tuple[str, Any], bytes] = {}
         self._numbers: dict[tuple[str, Any], bytes] = {}  # apart, for 1 == 1.0 == True
+        self._doubles: dict[str, bytes] = {}
         self.mask = mask
 
     def encode(self, attributes: Mapping[str, Any]) -> bytes:
         """All pairs, each with its tag and length: ready to stand in the message."""
         parts = []
-        texts, numbers = self._texts, self._numbers
+        texts, numbers, doubles = self._texts, self._numbers, self._doubles
         for item in attributes.items():
             kind = item[1].__class__
             if kind is str:
                 part = texts.get(item)
             elif kind is int:
                 part = numbers.get(item)
+            elif kind is float:
+                part = doubles.get(item[0])
+                if part is not None:  # all but the number itself, which seldom repeats
+                    part += _pack(item[1])
             else:
                 part = None
             parts.append(self.one(*item) if part is None else part)
@@ -99,21 +110,48 @@ class KeyValues:
 
     def one(self, key: str, value: Any) -> bytes:
         """One pair, with its tag and length."""
+        kind = value.__class__
+        if kind is str:
+            return self._text(key, value)
         body = key_value(key if key.__class__ is str else str(key), value, self.mask)
         part = self._prefix + length(len(body)) + body
-        if value.__class__ is str:
-            self._remember(self._texts, key, value, part)
-        elif value.__class__ is int:
-            self._remember(self._numbers, key, value, part)
+        if kind is int:
+            _remember(self._numbers, (key, value), part)
+        elif kind is float:
+            _remember(self._doubles, key, part[:-_DOUBLE_BYTES])
+        return part
+
+    def _text(self, key: str, value: str) -> bytes:
+        """A text: the way of most attributes that do not repeat, so written out."""
+        if len(value) > LONGEST_VALUE:
+            value = value[:LONGEST_VALUE]
+        shown = value if self.mask is None else self.mask(key, value)
+        try:
+            encoded = shown.encode()
+        except UnicodeEncodeError:  # half a surrogate pair, which no UTF-8 can carry
+            encoded = shown.encode("utf-8", "replace")
+        named = self._keys.get(key)
+        if named is None:
+            named = text(1, str(key)) + b"\x12"
+            _remember(self._keys, key, named)
+        size = len(encoded)
+        if size < _ONE_BYTE:
+            body = named + LENGTHS[size + 2] + b"\x0a" + LENGTHS[size] + encoded
+        else:
+            value_body = b"\x0a" + length(size) + encoded
+            body = named + length(len(value_body)) + value_body
+        part = self._prefix + length(len(body)) + body
+        _remember(self._texts, (key, value), part)
         return part
 
     def forget(self) -> None:
         """Forget all that is remembered: the mask has changed."""
-        self._texts.clear()
-        self._numbers.clear()
+        for known in (self._texts, self._numbers, self._doubles):
+            known.clear()
 
-    def _remember(self, known: dict[tuple[str, Any], bytes], key: str, value: Any, part: bytes) -> None:
-        if len(part) <= LONGEST_REMEMBERED:
-            if len(known) >= REMEMBERED:
-                known.clear()
-            known[key, value] = part
+
+def _remember(known: dict[Any, bytes], key: Any, part: bytes) -> None:
+    if len(part) <= LONGEST_REMEMBERED:
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known[key] = part

@@ -7,7 +7,19 @@ from typing import Any
 
 import grpc
 
-from gnomon.integrations.grpc.calls import CANCELLED, OK, Call, Method, Pairs, Side, called, number, text
+from gnomon.integrations.grpc.calls import (
+    CANCELLED,
+    OK,
+    UNKNOWN,
+    Call,
+    Method,
+    Pairs,
+    Side,
+    called,
+    mistake,
+    number,
+    text,
+)
 from gnomon.integrations.grpc.client import with_metadata
 
 _asking: set[asyncio.Task[None]] = set()
@@ -15,6 +27,14 @@ _asking: set[asyncio.Task[None]] = set()
 
 def watch(call: Call, rpc: Any) -> None:
     """End a call when grpc's does. We hold it weakly: what is abandoned is given up as it would be without us."""
+    try:
+        _watch(call, rpc)
+    except Exception as error:  # noqa: BLE001 - the host's call goes on, whatever we did wrong
+        mistake("the end of a gRPC call cannot be awaited", error)
+        call.end(UNKNOWN, error=error)
+
+
+def _watch(call: Call, rpc: Any) -> None:
     if not hasattr(rpc, "add_done_callback"):  # an interceptor that answers by itself
         call.end(OK)
         return

@@ -22,6 +22,7 @@ from gnomon.context import SPAN_KEY, Context, current, with_span
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Histogram, UpDownCounter
 from gnomon.metrics.said import say_once
+from gnomon.tracing.propagation import BAGGAGE, TRACEPARENT, TRACESTATE, parsed_traceparent, traceparent
 
 # Probes and tools, not the service's own work: counted, but no spans.
 QUIET_SERVICES = (
@@ -40,6 +41,8 @@ CODES: Mapping[int, str] = {code.value[0]: code.name for code in grpc.StatusCode
 # What the conventions call a server's fault; any other status is the caller's. To a client all but OK are errors.
 SERVER_ERRORS = frozenset({UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, 13, 14, 15})
 CLIENT_ERRORS = frozenset(CODES) - {OK}
+
+GONE = (asyncio.CancelledError, GeneratorExit)
 
 Pairs = tuple[tuple[str, Any], ...]
 
@@ -152,7 +155,7 @@ class Call:
 
     Attributes:
         span: None where calls of this method make none.
-        context: what is current while the call is served, and what travels along with one that is made.
+        context: what is current while the call is served; where one is made, what was current then.
         received, sent: messages of streams.
     """
 
@@ -163,11 +166,8 @@ class Call:
         self._method, self._peer, self._ended = method, peer, False
         self.received = self.sent = 0
         self._started_s = perf_counter()
-        if method.traced:
-            self.span = side.begin_span(method.name, side.kind, parent, None, None, context)
-            self.context = with_span(self.span, context)
-        else:
-            self.span, self.context = None, context
+        self.context = context
+        self.span = side.begin_span(method.name, side.kind, parent, None, None, context) if method.traced else None
         method.active(1)
 
     def end(self, code: int, details: str = "", error: BaseException | None = None) -> None:
@@ -222,11 +222,24 @@ class Call:
         """The caller's metadata with ours behind it; ours takes the place of what has the same name."""
         pairs = tuple(given) if given else ()
         try:
-            headers = self._method.side.propagator.headers(self.context)
-            return (*(pair for pair in pairs if pair[0] not in headers), *headers.items())
+            headers = self._headers()
+            return (
+                (*(pair for pair in pairs if pair[0] not in headers), *headers.items())
+                if pairs
+                else tuple(headers.items())
+            )
         except Exception as error:  # noqa: BLE001 - the host's call goes on, whatever we did wrong
             mistake("A gRPC call goes out without its trace", error)
             return pairs
+
+    def _headers(self) -> Mapping[str, str]:
+        propagator, span, context = self._method.side.propagator, self.span, self.context
+        if span is None:
+            return propagator.headers(context)
+        # In most calls there is a span to tell of, and nothing else.
+        if propagator.w3c and not span.local.state and len(context) == (SPAN_KEY in context):
+            return {TRACEPARENT: traceparent(span)}
+        return propagator.headers(with_span(span, context))
 
 
 def called(method: Method, server: Pairs) -> Call | None:
@@ -252,8 +265,16 @@ def served(method: Method, context: Any) -> Call | None:
     if not side.live:
         return None
     try:
-        parent, ours = side.propagator.received(dict(context.invocation_metadata() or ()).get)
-        return Call(method, parent, ours, client_of(context.peer()))
+        sent = dict(context.invocation_metadata() or ())
+        if side.propagator.w3c and BAGGAGE not in sent:
+            header, ours = sent.get(TRACEPARENT), current()
+            parent = parsed_traceparent(header, sent.get(TRACESTATE, "")) if header else None
+        else:
+            parent, ours = side.propagator.received(sent.get)
+        call = Call(method, parent, ours, client_of(context.peer()))
+        if call.span is not None:
+            call.context = with_span(call.span, ours)
+        return call
     except Exception as error:  # noqa: BLE001 - likewise
         mistake("A gRPC call could not be followed", error)
         return None
@@ -276,12 +297,12 @@ def outcome(context: Any, error: BaseException | None) -> tuple[int, str, BaseEx
         context: grpc's, of either kind.
         error: what the handler raised.
     """
-    if isinstance(error, asyncio.CancelledError | GeneratorExit) or not getattr(context, "is_active", _always)():
+    if isinstance(error, GONE) or not getattr(context, "is_active", _always)():
         left_s = context.time_remaining()
         return (DEADLINE_EXCEEDED if left_s is not None and left_s < OVERTAKEN_S else CANCELLED), "", None
     told = context.code()
     if error is None:
-        return number(told), text(context.details()), None
+        return (OK, "", None) if told is None else (number(told), text(context.details()), None)
     code = number(told) or UNKNOWN
     # `abort` raises: a bare Exception in the one library, its own in the other.
     if isinstance(error, grpc.aio.AbortError) or (type(error) is Exception and not error.args and told is not None):

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from gnomon.integrations.grpc.calls import OK, Call, Method, Pairs, Side, called, number, text
+from gnomon.integrations.grpc.calls import OK, UNKNOWN, Call, Method, Pairs, Side, called, mistake, number, text
 
 
 def with_metadata(call: Call, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -29,6 +29,14 @@ def watch(call: Call, rpc: Any, *, stream: bool = False) -> None:
         rpc: grpc's. What is registered there must not hold it, or it would never be given up.
         stream: whether responses are read from it one by one.
     """
+    try:
+        _watch(call, rpc, stream)
+    except Exception as error:  # noqa: BLE001 - the host's call goes on, whatever we did wrong
+        mistake("the end of a gRPC call cannot be awaited", error)
+        call.end(UNKNOWN, error=error)
+
+
+def _watch(call: Call, rpc: Any, stream: bool) -> None:
     state = getattr(rpc, "_state", None)
     if state is None:  # another channel's
         rpc.add_done_callback(lambda done: call.end(number(done.code()), text(done.details())))
@@ -37,7 +45,7 @@ def watch(call: Call, rpc: Any, *, stream: bool = False) -> None:
     def ended() -> None:
         call.end(number(state.code), text(state.details))
 
-    if not rpc.add_callback(ended):
+    if state.code is not None or not rpc.add_callback(ended):
         ended()
     elif stream:
         # A stream on one thread (an option of the channel) hears of nothing that happens after it was last read.

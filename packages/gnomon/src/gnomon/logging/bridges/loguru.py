@@ -35,9 +35,7 @@ class Sink:
 
     def _log(self, pipeline: Pipeline, record: Any) -> None:
         source, level = pipeline.source(record["name"] or "loguru"), record["level"].no
-        if pipeline.levels.timed:
-            pipeline.levels.tick()
-        if level < source.level:
+        if not source.allows(level):
             return
         fields = dict(record["extra"])
         category = fields.pop("category", None)

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from gnomon.logging import exceptions, places
-from gnomon.logging.pipeline import Pipeline, current
+from gnomon.logging.pipeline import MOST_SOURCES, Pipeline, current
 from gnomon.logging.source import Source
+from gnomon.wire import logs as wire
 
 # What every record has; the rest is what the host gave as `extra`. The last three are set by others' formatters.
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"taskName", "message", "asctime"}
 _FEWEST = len(logging.makeLogRecord({}).__dict__)
+# What makes a record an event; OpenTelemetry's own handler takes the name from here, too.
+_EVENT = "otel.event.name"
 # A failing exporter tells of it; that must not be one more thing to export.
 _EXPORT = "gnomon.export"
 
@@ -55,6 +58,8 @@ class Handler(logging.Handler):
             name, thread = record.name, record.threadName
             source = sources.get(name)
             if source is None:
+                if len(sources) >= MOST_SOURCES:
+                    sources.clear()
                 source = sources[name] = pipeline.source(name, ships=not name.startswith(_EXPORT))
             if thread is not None and thread.startswith("gnomon-export"):  # what libraries say while they export for us
                 source = pipeline.source(name, ships=False)
@@ -78,6 +83,8 @@ class Handler(logging.Handler):
             fields["code.stacktrace"] = record.stack_info
         error = exceptions.given(record.exc_info) if record.exc_info else None
         more = places.of(record.pathname, record.lineno, record.funcName or "") if source.ships else b""
+        if (event := fields.pop(_EVENT, None)) is not None:
+            more += wire.event_name(str(event))
         source.log(record.levelno, message, category, fields, error, more, int(record.created * 1e9))
 
 
@@ -94,21 +101,21 @@ def _still(record: logging.LogRecord) -> bool:
 
 
 def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
-    """Put a handler on the root logger, and its level where the pipeline's is; returns what undoes it.
+    """Put a handler on the root logger, and loggers under the pipeline's levels; returns what undoes it.
 
     When the pipeline shows lines itself, handlers that write to the same terminal are taken away for so long.
     """
     root, used = logging.getLogger(), pipeline or current()
-    handler, level = Handler(pipeline), root.level
+    handler = Handler(pipeline)
     taken = [one for one in root.handlers if used.console is not None and _is_terminal(one)]
     for one in taken:
         root.removeHandler(one)
     root.addHandler(handler)
-    root.setLevel(used.levels.of(""))
+    used.levels.lead(stdlib=True)
 
     def undo() -> None:
         root.removeHandler(handler)
-        root.setLevel(level)
+        used.levels.lead(stdlib=False)
         for one in taken:
             root.addHandler(one)
 

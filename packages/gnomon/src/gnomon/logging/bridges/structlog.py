@@ -45,9 +45,7 @@ class Processor:
     def _log(self, pipeline: Pipeline, logger: Any, method: str, event: MutableMapping[str, Any]) -> None:
         name = str(event.get("logger") or getattr(logger, "name", None) or "structlog")
         source, level = pipeline.source(name), _level(method)
-        if pipeline.levels.timed:
-            pipeline.levels.tick()
-        if level < source.level:
+        if not source.allows(level):
             return
         fields = {key: value for key, value in event.items() if key not in _OURS}
         message = fields.pop("event", "")

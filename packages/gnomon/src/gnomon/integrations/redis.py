@@ -1,0 +1,297 @@
+"""Redis clients, synchronous and asyncio, of one server or of a cluster: one span a command, one a pipeline.
+
+What stands in a span is the command's name and a `?` for each argument. Messages of errors are left out, for Redis
+repeats in them what it was sent. Publishing is a command; subscriptions are left alone, and so is what a client says to
+its server on its own account (`HELLO`, `AUTH`, pings of the pool).
+https://opentelemetry.io/docs/specs/semconv/database/redis/
+"""
+
+import functools
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from time import perf_counter
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.asyncio.client
+import redis.asyncio.cluster
+import redis.client
+import redis.cluster
+from opentelemetry.trace import SpanKind, StatusCode
+
+from gnomon.context import SPAN_KEY, Context, attach, current, detach, with_span
+from gnomon.integrations.http_client import suppressed
+from gnomon.integrations.telemetry import Telemetry
+from gnomon.metrics.instruments import Histogram
+
+log = logging.getLogger("gnomon.integrations")
+
+CLIENT = SpanKind.CLIENT
+MOST_KNOWN = 1024
+LONGEST_WORD = 32
+# Of one command's arguments, and of one pipeline's commands; beyond these stands "…".
+MOST_ARGUMENTS, MOST_COMMANDS = 16, 32
+OTHER = "_OTHER"
+# Whose second word belongs to their name.
+CONTAINERS = frozenset({
+    "ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "DEBUG", "FUNCTION", "HIMPORT", "LATENCY", "MEMORY", "MODULE",
+    "OBJECT", "PUBSUB", "SCRIPT", "SENTINEL", "SLOWLOG", "XGROUP", "XINFO",
+})  # fmt: skip
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._|-]{0,31}")
+_CODE = re.compile(r"[A-Z][A-Z0-9]{2,31}(?= )")
+
+COMMANDS = (
+    (redis.client.Redis, "execute_command"),
+    (redis.client.Pipeline, "immediate_execute_command"),
+    (redis.asyncio.client.Redis, "execute_command"),
+    (redis.asyncio.client.Pipeline, "immediate_execute_command"),
+    (redis.cluster.RedisCluster, "execute_command"),
+    (redis.asyncio.cluster.RedisCluster, "execute_command"),
+)
+PIPELINES = (
+    (redis.client.Pipeline, "execute"),
+    (redis.asyncio.client.Pipeline, "execute"),
+    (redis.cluster.ClusterPipeline, "execute"),
+    (redis.asyncio.cluster.ClusterPipeline, "execute"),
+)
+
+Server = tuple[str, int | None, str]
+"""Host or path of the socket, port, number of the database."""
+Key = tuple[Server, str, str, str, str]
+"""server, operation, text, status of the response, error type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that repeats of one kind of operation: the span's attributes, encoded, and the cell of its duration."""
+
+    block: tuple[bytes, Mapping[str, Any]]
+    observe: Callable[[float], None]
+
+
+def install(telemetry: Telemetry) -> Callable[[], None]:
+    """Follow every command of every client, those that exist among them."""
+    operations = Operations(telemetry)
+    before = [(owner, name, owner.__dict__[name]) for owner, name in (*COMMANDS, *PIPELINES) if name in owner.__dict__]
+    for owner, name, original in before:
+        begin = operations.pipeline if (owner, name) in PIPELINES else operations.command
+        setattr(owner, name, _followed(original, begin))
+
+    def undo() -> None:
+        for owner, name, original in before:
+            setattr(owner, name, original)
+
+    return undo
+
+
+def _followed(original: Any, begin: Callable[[Any, tuple[Any, ...]], "Operation | None"]) -> Any:
+    """The method, with a span around it."""
+    if inspect.iscoroutinefunction(original):
+
+        @functools.wraps(original)
+        async def followed_async(self: Any, *args: Any, **options: Any) -> Any:
+            operation = begin(self, args)
+            if operation is None:
+                return await original(self, *args, **options)
+            try:
+                result = await original(self, *args, **options)
+            except BaseException as error:
+                operation.end(error)
+                raise
+            operation.end(None)
+            return result
+
+        return followed_async
+
+    @functools.wraps(original)
+    def followed(self: Any, *args: Any, **options: Any) -> Any:
+        operation = begin(self, args)
+        if operation is None:
+            return original(self, *args, **options)
+        try:
+            result = original(self, *args, **options)
+        except BaseException as error:
+            operation.end(error)
+            raise
+        operation.end(None)
+        return result
+
+    return followed
+
+
+class Operations:
+    """What all commands share."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._known: dict[Key, Known] = {}
+        self._shapes: dict[tuple[str, str, int], tuple[str, str]] = {}
+        self.begin_span = telemetry.tracer("gnomon.integrations.redis").begin
+        self._encode = telemetry.tracers.recording.attributes.encode
+        self._duration: Histogram | None = None
+        if telemetry.metrics is not None:
+            self._duration = Histogram(
+                "db.client.operation.duration", "Duration of database client operations.", None,
+                unit="s", registry=telemetry.metrics,
+            )  # fmt: skip
+
+    def command(self, client: Any, args: tuple[Any, ...]) -> "Operation | None":
+        """A command that is sent now; None where it shall leave no trace."""
+        try:
+            context = current()
+            if suppressed(context) or not args:
+                return None
+            return Operation(self, context, _server(client), *self._shape(args), 0)
+        except Exception:
+            log.exception("A Redis command could not be followed")
+            return None
+
+    def pipeline(self, client: Any, _: tuple[Any, ...]) -> "Operation | None":
+        """A pipeline that is sent now; None where it shall leave no trace, or is empty."""
+        try:
+            context = current()
+            commands = _staged(client)
+            if not commands or suppressed(context):
+                return None
+            shapes = [self._shape(command) for command in commands[:MOST_COMMANDS]]
+            word = "MULTI" if _transaction(client) else "PIPELINE"
+            names = {name for name, _ in shapes}
+            # One name for all, if it is the same; the conventions write the batch's kind before it.
+            name = f"{word} {names.pop()}" if len(names) == 1 and len(commands) <= MOST_COMMANDS else word
+            text = "\n".join(text for text, _ in groupby(text for _, text in shapes))
+            if len(commands) > MOST_COMMANDS:
+                text += "\n…"
+            return Operation(self, context, _server(client), name, text, len(commands))
+        except Exception:
+            log.exception("A Redis pipeline could not be followed")
+            return None
+
+    def known(self, key: Key) -> Known:
+        """What is known of such operations; worked out the first time."""
+        found = self._known.get(key)
+        return self._learnt(key) if found is None else found
+
+    def _learnt(self, key: Key) -> Known:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        (host, port, number), operation, text, code, error = key
+        labels: dict[str, Any] = {"db.system.name": "redis", "db.operation.name": operation}
+        if number:
+            labels["db.namespace"] = number
+        if host:
+            labels["server.address"] = host
+        if port is not None:
+            labels["server.port"] = port
+        if code:
+            labels["db.response.status_code"] = code
+        if error:
+            labels["error.type"] = error
+        pairs = {**labels, "db.query.text": text}
+        observe = _nothing if self._duration is None else self._duration.labels(**labels).observe
+        known = self._known[key] = Known((self._encode(pairs), pairs), observe)
+        return known
+
+    def _shape(self, args: Sequence[Any]) -> tuple[str, str]:
+        """Name and text of a command: `("CONFIG SET", "CONFIG SET ? ?")`."""
+        first, number = args[0], len(args)
+        # The second word is looked at only where it may be part of the name: nothing else of the arguments is kept.
+        second = args[1] if number > 1 and _short(first) and first in CONTAINERS else ""
+        if not _short(first) or not _short(second):
+            return _shape(first, second, number)
+        shape = self._shapes.get((first, second, number))
+        if shape is None:
+            if len(self._shapes) >= MOST_KNOWN:
+                self._shapes.clear()
+            shape = self._shapes[first, second, number] = _shape(first, second, number)
+        return shape
+
+
+class Operation:
+    """A command or pipeline on its way."""
+
+    __slots__ = ("_name", "_operations", "_server", "_span", "_started_s", "_text", "_token")
+
+    def __init__(
+        self, operations: Operations, context: Context, server: Server, name: str, text: str, batch: int
+    ) -> None:
+        self._operations, self._server, self._name, self._text = operations, server, name, text
+        attributes = {"db.operation.batch.size": batch} if batch > 1 else None
+        self._started_s = perf_counter()
+        self._span = operations.begin_span(name, CLIENT, context.get(SPAN_KEY), attributes, None, context)
+        self._token = attach(with_span(self._span, context))
+
+    def end(self, error: BaseException | None) -> None:
+        """Write down how it went."""
+        try:
+            detach(self._token)
+            code = wrong = ""
+            if error is not None:
+                code, wrong = _status(error), type(error).__qualname__
+            known, span = self._operations.known((self._server, self._name, self._text, code, wrong)), self._span
+            span.block = known.block
+            known.observe(perf_counter() - self._started_s)
+            if isinstance(error, Exception):
+                span.set_status(StatusCode.ERROR, f"{wrong}: {code}" if code else wrong)
+            span.end()
+        except Exception:
+            log.exception("A Redis command could not be written down")
+
+
+def _shape(first: Any, second: Any, number: int) -> tuple[str, str]:
+    # redis-py splits the first argument at its spaces, so all of a command may stand in it, values too.
+    words = _text(first).split()
+    name = words[0].upper() if words and _NAME.fullmatch(words[0]) else OTHER
+    arguments = number - 1 + len(words[1:])
+    part = words[1] if len(words) > 1 else _text(second)
+    if name in CONTAINERS and _NAME.fullmatch(part):
+        name, arguments = f"{name} {part.upper()}", arguments - 1
+    places = " ?" * min(arguments, MOST_ARGUMENTS) + (" …" if arguments > MOST_ARGUMENTS else "")
+    return name, name + places
+
+
+def _short(word: Any) -> bool:
+    """Whether it may be remembered."""
+    return word.__class__ is str and len(word) <= LONGEST_WORD
+
+
+def _text(word: Any) -> str:
+    return word.decode("utf-8", "replace") if isinstance(word, bytes) else word if isinstance(word, str) else ""
+
+
+def _staged(client: Any) -> list[Sequence[Any]]:
+    """The commands of a pipeline: tuples with their options, or objects of a cluster's."""
+    strategy = getattr(client, "_execution_strategy", None)
+    staged = client.command_stack if strategy is None else strategy._command_queue  # noqa: SLF001 - there is no public door
+    return [command[0] if isinstance(command, tuple) else command.args for command in staged]
+
+
+def _transaction(client: Any) -> bool:
+    """Whether a pipeline is sent between MULTI and EXEC; `transaction` is a method where it is not the answer."""
+    return True in (getattr(client, name, None) for name in ("transaction", "is_transaction", "explicit_transaction"))
+
+
+def _server(client: Any) -> Server:
+    """Whom a client speaks to; a cluster's chooses a node later on, and is known by none."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return "", None, ""
+    settings = pool.connection_kwargs
+    if path := settings.get("path"):
+        return path, None, str(settings.get("db") or 0)
+    return settings.get("host") or "localhost", settings.get("port") or 6379, str(settings.get("db") or 0)
+
+
+def _status(error: BaseException) -> str:
+    """The first word of what Redis answered: `WRONGTYPE`; empty when it was not Redis that failed."""
+    if not isinstance(error, redis.ResponseError):
+        return ""
+    found = _CODE.match(str(error))
+    return found[0] if found else "ERR"
+
+
+def _nothing(_: float) -> None:
+    """Metrics are switched off."""

@@ -1,0 +1,384 @@
+"""SQLAlchemy engines, synchronous and asyncio, those that exist among them: a span a statement, numbers of every pool.
+
+Statements are exported without their values, and errors without their messages, for databases repeat values in them.
+What a pool says to its connections on its own account (pings, resets) is no statement, and neither is what a dialect
+asks when it first connects.
+https://opentelemetry.io/docs/specs/semconv/database/sql/, https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
+"""
+
+import logging
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.pool import Pool, QueuePool
+
+from gnomon.context import SPAN_KEY, attach, current, detach, with_span
+from gnomon.integrations.http_client import suppressed
+from gnomon.integrations.telemetry import Telemetry
+from gnomon.metrics.instruments import Counter, Histogram, ObservableUpDownCounter
+from gnomon.privacy.sql import operation_and_table, sanitised
+from gnomon.process.forks import after_fork
+
+log = logging.getLogger("gnomon.integrations")
+
+CLIENT = SpanKind.CLIENT
+# Of one engine. Statements are few where values are parameters; where they are not, this is the bound.
+MOST_KNOWN = 1024
+LONGEST_REMEMBERED = 4096
+SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db", "redshift": "aws.redshift", "db2": "ibm.db2"}
+"""SQLAlchemy's names of databases that have another one in the conventions."""
+NAME = "db.client.connection.pool.name"
+STATE = "db.client.connection.state"
+
+Failure = tuple[str, str]
+"""The database's code and the error's type; both empty when nothing failed."""
+FINE: Failure = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What repeats of a statement that ends in the same way: name and attributes of the span, cell of the duration."""
+
+    name: str
+    block: tuple[bytes, Mapping[str, Any]]
+    observe: Callable[[float], None]
+
+
+def install(telemetry: Telemetry) -> Callable[[], None]:
+    """Listen to every engine, and watch every pool that an engine has."""
+    engines = Engines(telemetry)
+    heard: list[tuple[type, str, Any, dict[str, bool]]] = [
+        (Engine, "before_cursor_execute", engines.before, {"retval": True}),  # else SQLAlchemy wraps it, which costs
+        (Engine, "after_cursor_execute", engines.after, {}),
+        (Engine, "handle_error", engines.failed, {"insert": True}),  # one that raises ends the list
+    ]
+    if telemetry.metrics is not None:
+        heard.append((Pool, "checkin", _returned, {}))
+    for target, name, listener, options in heard:
+        event.listen(target, name, listener, **options)
+    raw_connection = Engine.raw_connection
+    if telemetry.metrics is not None:
+        Engine.raw_connection = lambda self: engines.connected(self, raw_connection)  # type: ignore[method-assign]  # no event tells how long it took
+
+    def undo() -> None:
+        for target, name, listener, _ in heard:
+            event.remove(target, name, listener)
+        Engine.raw_connection = raw_connection  # type: ignore[method-assign]  # as it was
+        engines.forget()
+
+    return undo
+
+
+class Statement:
+    """A statement on its way."""
+
+    __slots__ = ("batch", "database", "span", "started_s", "text", "token")
+
+    def __init__(self, database: "Database", text: str, batch: int, span: Any, token: Any) -> None:
+        self.database, self.text, self.batch, self.span, self.token = database, text, batch, span, token
+        self.started_s = perf_counter()
+
+    def end(self, failure: Failure, error: BaseException | None) -> None:
+        """Write down how it went."""
+        detach(self.token)
+        known, span = self.database.known(self.text, self.batch > 1, failure), self.span
+        span.block = known.block
+        known.observe(perf_counter() - self.started_s)
+        if isinstance(error, Exception):
+            code, kind = failure
+            span.set_status(StatusCode.ERROR, f"{kind}: {code}" if code else kind)
+        span.end()
+
+
+class Engines:
+    """All engines, as their events tell of them."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self.begin_span = telemetry.tracer("gnomon.integrations.sqlalchemy").begin
+        self.encode = telemetry.tracers.recording.attributes.encode
+        self.duration: Histogram | None = None
+        self.pools: Pools | None = None
+        self._databases: dict[int, Database] = {}
+        if telemetry.metrics is not None:
+            self.duration = Histogram(
+                "db.client.operation.duration", "Duration of database client operations.", None,
+                unit="s", registry=telemetry.metrics,
+            )  # fmt: skip
+            self.pools = Pools(telemetry, lambda: list(self._databases.values()))
+        after_fork(self._forked)
+
+    def database(self, engine: Engine) -> "Database":
+        """What an engine speaks to. Engines with other options share its dialect, so that is what we go by."""
+        dialect = engine.dialect
+        found = self._databases.get(id(dialect))
+        if found is None:
+            key = id(dialect)
+            gone = weakref.ref(dialect, lambda _: self._databases.pop(key, None))
+            found = self._databases[key] = Database(self, engine, gone)
+        return found
+
+    def before(
+        self, connection: Any, _: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
+        """A statement is about to be sent."""
+        try:
+            now = current()
+            if context is not None and not suppressed(now) and not _unheard(connection):
+                # Of many rows in one statement, the text without them: they differ from time to time.
+                text = context.statement if many and context.statement else statement
+                batch = len(parameters) if many and isinstance(parameters, list) else 0
+                database = self.database(connection.engine)
+                attributes = {"db.operation.batch.size": batch} if batch > 1 else None
+                name = database.known(text, batch > 1, FINE).name
+                span = self.begin_span(name, CLIENT, now.get(SPAN_KEY), attributes, None, now)
+                context._gnomon = Statement(database, text, batch, span, attach(with_span(span, now)))  # noqa: SLF001 - our own mark
+        except Exception:
+            log.exception("A statement could not be followed")
+        return statement, parameters
+
+    def after(self, _connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _: bool) -> None:
+        """A statement was executed; its rows may still be on their way."""
+        _end(context, None)
+
+    def failed(self, context: Any) -> None:
+        """Something went wrong, maybe in a statement."""
+        _end(context.execution_context, context.original_exception)
+
+    def connected(self, engine: Engine, connect: Callable[[Engine], Any]) -> Any:
+        """A connection from the engine's pool."""
+        try:
+            database = self.database(engine)
+            database.pool = weakref.ref(engine.pool)
+        except Exception:
+            log.exception("A connection could not be followed")
+            return connect(engine)
+        return database.connected(engine, connect)
+
+    def forget(self) -> None:
+        """Look at nothing any more."""
+        self._databases.clear()
+        if self.pools is not None:
+            self.pools.forget()
+
+    def _forked(self) -> None:
+        for database in self._databases.values():
+            database.pending = 0  # whoever waited, waits in the parent
+
+
+class Database:
+    """What one engine speaks to, what is known of its statements, and its pool.
+
+    Attributes:
+        pool: the engine's present one.
+        pending: how many wait for a connection.
+    """
+
+    def __init__(self, engines: Engines, engine: Engine, dialect: "weakref.ref[Any]") -> None:
+        url = engine.url
+        backend = url.get_backend_name()
+        self._engines, self._dialect = engines, dialect
+        self._known: dict[tuple[str, bool, Failure], Known] = {}
+        self._ansi_quotes = backend not in {"mysql", "mariadb"}
+        self._labels: dict[str, Any] = {"db.system.name": SYSTEMS.get(backend, backend)}
+        if url.database:
+            self._labels["db.namespace"] = url.database
+        if url.host:
+            self._labels["server.address"] = url.host
+        if url.port:
+            self._labels["server.port"] = url.port
+        at = f"{url.host}:{url.port}" if url.port else url.host or ""
+        self.pool_name = engine.logging_name or "/".join(part for part in (at, url.database) if part) or backend
+        self.pool: Callable[[], Any] = lambda: None
+        self.pending = 0
+        self._cells = None if engines.pools is None else engines.pools.cells(self.pool_name)
+
+    def known(self, statement: str, batch: bool, failure: Failure) -> Known:
+        """What is known of a statement; worked out the first time."""
+        found = self._known.get((statement, batch, failure))
+        return self._learnt(statement, batch, failure) if found is None else found
+
+    def connected(self, engine: Engine, connect: Callable[[Engine], Any]) -> Any:
+        """A connection from the pool, timed. No call stands between reading and writing `pending`: no lock."""
+        cells = self._cells
+        if cells is None:
+            return connect(engine)
+        started_s = perf_counter()
+        self.pending += 1
+        try:
+            connection = connect(engine)
+        except NoConnectionError:
+            cells.timeout()
+            raise
+        finally:
+            self.pending -= 1
+            now_s = perf_counter()
+            cells.wait(now_s - started_s)
+        try:
+            connection.info[NAME] = (cells.use, now_s)
+        except Exception:
+            log.exception("A connection could not be followed")
+        return connection
+
+    def _learnt(self, statement: str, batch: bool, failure: Failure) -> Known:
+        text = sanitised(statement, ansi_quotes=self._ansi_quotes)
+        operation, table = operation_and_table(statement, ansi_quotes=self._ansi_quotes)
+        if batch and operation:
+            operation = f"BATCH {operation}"
+        labels = dict(self._labels)
+        if operation:
+            labels["db.operation.name"] = operation
+        if table:
+            labels["db.collection.name"] = table
+        code, error = failure
+        if code:
+            labels["db.response.status_code"] = code
+        if error:
+            labels["error.type"] = error
+        summary = f"{operation} {table}".strip()
+        pairs = {**labels, "db.query.text": text}
+        if summary:
+            pairs["db.query.summary"] = summary
+        duration = self._engines.duration
+        observe = _nothing if duration is None else duration.labels(**labels).observe
+        block = (self._engines.encode(pairs), pairs)
+        known = Known(summary or self._labels.get("db.namespace") or self._labels["db.system.name"], block, observe)
+        if len(statement) <= LONGEST_REMEMBERED:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[statement, batch, failure] = known
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCells:
+    """Where a pool's measurements go, in seconds."""
+
+    wait: Callable[[float], None]
+    use: Callable[[float], None]
+    timeout: Callable[[], None]
+
+
+class Pools:
+    """The instruments of pools. Pools without a bound (`NullPool`, `StaticPool`) have no counts to show."""
+
+    def __init__(self, telemetry: Telemetry, databases: Callable[[], list[Database]]) -> None:
+        self._databases, self._registry = databases, telemetry.metrics
+        registry = telemetry.metrics
+        self._wait = Histogram(
+            "db.client.connection.wait_time",
+            "How long it took to get a connection.",
+            (NAME,),
+            unit="s",
+            registry=registry,
+        )
+        self._use = Histogram(
+            "db.client.connection.use_time", "How long connections were held.", (NAME,), unit="s", registry=registry
+        )
+        self._timeouts = Counter(
+            "db.client.connection.timeouts", "How often there was no connection in time.", (NAME,),
+            unit="{timeout}", registry=registry,
+        )  # fmt: skip
+        for name, description, unit, points in (
+            ("count", "Connections, by state.", "{connection}", self._count),
+            ("max", "The most connections there may be.", "{connection}", self._max),
+            ("idle.max", "The most connections that are kept when idle.", "{connection}", self._idle_max),
+            ("pending_requests", "Who waits for a connection.", "{request}", self._pending),
+        ):
+            made = ObservableUpDownCounter(
+                f"db.client.connection.{name}", points, description, unit=unit, registry=registry
+            )
+            made.callback = points  # one that was registered before us asks us from now on
+
+    def cells(self, pool: str) -> PoolCells:
+        """The cells of a pool."""
+        labels = {NAME: pool}
+        return PoolCells(
+            self._wait.labels(**labels).observe, self._use.labels(**labels).observe, self._timeouts.labels(**labels).add
+        )
+
+    def forget(self) -> None:
+        """Show nothing any more."""
+        self._databases = list
+
+    def _pools(self) -> Iterator[tuple[str, QueuePool]]:
+        for database in self._databases():
+            pool = database.pool()
+            if isinstance(pool, QueuePool):
+                yield database.pool_name, pool
+
+    def _count(self) -> list[tuple[float, Mapping[str, Any]]]:
+        used = _summed((name, pool.checkedout()) for name, pool in self._pools())
+        idle = _summed((name, pool.checkedin()) for name, pool in self._pools())
+        states = (("used", used), ("idle", idle))
+        return [(number, {NAME: name, STATE: state}) for state, counts in states for name, number in counts.items()]
+
+    def _max(self) -> list[tuple[float, Mapping[str, Any]]]:
+        # A negative overflow has no bound, and neither has the pool.
+        bounded = (
+            (name, pool.size() + pool._max_overflow)  # noqa: SLF001 - there is no public door
+            for name, pool in self._pools()
+            if pool._max_overflow >= 0  # noqa: SLF001 - likewise
+        )
+        return [(number, {NAME: name}) for name, number in _summed(bounded).items()]
+
+    def _idle_max(self) -> list[tuple[float, Mapping[str, Any]]]:
+        return [(n, {NAME: name}) for name, n in _summed((name, pool.size()) for name, pool in self._pools()).items()]
+
+    def _pending(self) -> list[tuple[float, Mapping[str, Any]]]:
+        waiting = _summed((one.pool_name, one.pending) for one in self._databases())
+        return [(number, {NAME: name}) for name, number in waiting.items()]
+
+
+def _summed(numbers: Any) -> dict[str, int]:
+    """By name: two engines may have pools of one name."""
+    found: dict[str, int] = {}
+    for name, number in numbers:
+        found[name] = found.get(name, 0) + number
+    return found
+
+
+def _returned(_: Any, record: Any) -> None:
+    """A connection goes back to its pool."""
+    held = record.info.pop(NAME, None)
+    if held is not None:
+        use, since_s = held
+        use(perf_counter() - since_s)
+
+
+def _end(context: Any, error: BaseException | None) -> None:
+    """The end of the statement of an execution, if it has one that has not ended."""
+    statement = getattr(context, "_gnomon", None)
+    if statement is None:
+        return
+    try:
+        context._gnomon = None  # noqa: SLF001 - our own mark
+        statement.end(FINE if error is None else (_code(error), type(error).__qualname__), error)
+    except Exception:
+        log.exception("A statement could not be written down")
+
+
+def _unheard(connection: Any) -> bool:
+    """Whether the failure of a statement would not be told: then we would never learn that it ended."""
+    return getattr(connection, "_reentrant_error", False) or connection.get_execution_options().get(
+        "skip_user_error_events", False
+    )
+
+
+def _code(error: BaseException) -> str:
+    """The database's own code: an SQLSTATE, or what the driver has in its place."""
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        if isinstance(code := getattr(error, name, None), str):
+            return code
+    number = error.args[0] if error.args else None
+    return str(number) if isinstance(number, int) else ""
+
+
+def _nothing(_: float) -> None:
+    """Metrics are switched off."""
