@@ -88,7 +88,9 @@ async def test_each_redirect_is_a_request(caller: Any, seen: Seen, traced_url: s
     """Every hop has its span, its count and its own header: the callees' parents are the hops."""
     with seen.installed(caller.module), seen.tracer.start_as_current_span("work"):
         assert (await caller.call("GET", f"{traced_url}/redirect/2")).status == 200
-    told = [(s.attributes["http.response.status_code"], s.attributes.get("http.request.resend_count")) for s in seen.clients]
+    told = [
+        (s.attributes["http.response.status_code"], s.attributes.get("http.request.resend_count")) for s in seen.clients
+    ]
     assert told == [(307, None), (307, 1), (200, 2)]
     wait_until(lambda: len(seen.servers) == 3)
     assert [server.parent for server in seen.servers] == [client.id for client in seen.clients]
@@ -183,7 +185,11 @@ async def test_our_faults_stay_with_us(
         raise RuntimeError("ours")
 
     with caplog.at_level(logging.CRITICAL + 1):
-        for owner, name in ((seen.telemetry.propagator.__class__, "headers"), (Requests, "known"), (http_client, "suppressed")):
+        for owner, name in (
+            (seen.telemetry.propagator.__class__, "headers"),
+            (Requests, "known"),
+            (http_client, "suppressed"),
+        ):
             with monkeypatch.context() as patched:
                 patched.setattr(owner, name, broken)
                 with seen.installed(caller.module):

@@ -64,7 +64,10 @@ async def test_httpx_streams(seen: Seen, url: str) -> None:
 def test_httpx_event_hooks_and_digests(seen: Seen, url: str) -> None:
     """Hooks run as they did, and the answer to a challenge is a request of its own."""
     heard: list[str] = []
-    hooks: Any = {"request": [lambda r: heard.append(r.method)], "response": [lambda r: heard.append(str(r.status_code))]}
+    hooks: Any = {
+        "request": [lambda r: heard.append(r.method)],
+        "response": [lambda r: heard.append(str(r.status_code))],
+    }
     with seen.installed(ours_httpx), httpx.Client(event_hooks=hooks, auth=httpx.DigestAuth("a", "b")) as client:
         assert client.get(f"{url}/challenge").text == "in"
     assert heard == ["GET", "401", "GET", "200"]

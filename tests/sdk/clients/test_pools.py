@@ -40,7 +40,7 @@ def test_a_pool_that_is_exhausted_on_purpose(seen: Seen, tmp_path: Path) -> None
         assert seen.values(C + "timeouts", POOL) == {("main",): 1}
         assert seen.counts(C + "wait_time", POOL) == {("main",): 3}
         (waited,) = seen.points(C + "wait_time").values()
-        assert waited.total > 0.2
+        assert waited.sum > 0.2
         first.close()
         second.close()
         assert seen.values(C + "count", POOL, STATE) == {("main", "used"): 0, ("main", "idle"): 1}

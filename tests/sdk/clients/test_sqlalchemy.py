@@ -90,18 +90,19 @@ def test_a_broken_constraint_is_an_error_without_its_words(postgres: Engine, see
     assert b"a@b.c" not in seen.exported()
 
 
-def test_many_rows_are_a_batch(sqlite: Engine, seen: Seen) -> None:
+def test_many_rows_are_a_batch(postgres: Engine, seen: Seen) -> None:
     """Its size is told where it is one execution; text and name are those of one row, however many there are."""
     rows = [{"id": number, "email": f"{number}@b.c"} for number in range(1, 8)]
     with seen.installed(ours):
-        with sqlite.begin() as connection:
+        with postgres.begin() as connection:
             connection.execute(sqlalchemy.insert(User), rows)
-        with Session(sqlite) as session:
-            session.add_all([User(email=f"{number}@d.e") for number in range(5)])
+        with Session(postgres) as session:
+            session.add_all([User(email=f"{number}@d.e") for number in range(100, 150)])
             session.commit()
     batch, many = seen.clients
     assert (batch.name, batch.attributes["db.operation.batch.size"]) == ("BATCH INSERT users", 7)
     assert batch.attributes["db.query.text"] == "INSERT INTO users (id, email) VALUES (?)"
+    assert many.attributes["db.query.text"].startswith("INSERT INTO users (email) VALUES (?) RETURNING")
     assert many.attributes["db.collection.name"] == "users"
     assert b"b.c" not in seen.exported()
 
@@ -225,6 +226,7 @@ def test_our_faults_stay_with_us(
         assert connection.execute(text("SELECT 41 + 1")).scalar() == 42
         with pytest.raises(sqlalchemy.exc.OperationalError):
             connection.execute(text("SELECT * FROM nowhere"))
+    assert current().get(SPAN_KEY) is None
 
 
 def test_what_is_known_is_bounded(sqlite: Engine, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from tests.sdk.grpc.services import (
 from gnomon.context import with_span
 from gnomon.integrations import grpc as integration
 from gnomon.integrations.grpc import aio_client, calls, client
+from gnomon.integrations.grpc.server import Handlers, wrapped
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Remote, TracerProvider
@@ -543,7 +544,7 @@ def test_memories_are_bounded(seen: Seen) -> None:
 @pytest.mark.parametrize(
     ("shown", "pairs"),
     [
-        ("ipv4:10.0.0.7:80", {"client.address": "10.0.0.7", "network.peer.address": "10.0.0.7", "network.peer.port": 80}),
+        ("ipv4:10.0.0.7:9", {"client.address": "10.0.0.7", "network.peer.address": "10.0.0.7", "network.peer.port": 9}),
         ("ipv6:%5B::1%5D:80", {"client.address": "::1", "network.peer.address": "::1", "network.peer.port": 80}),
         ("ipv4:10.0.0.7", {"client.address": "10.0.0.7", "network.peer.address": "10.0.0.7"}),
         ("unix:/run/a.sock", {"network.peer.address": "/run/a.sock"}),
@@ -692,7 +693,7 @@ def test_suppressed_calls_leave_no_trace(seen: Seen, blocking: Any) -> None:
     """Inside of OpenTelemetry's suppression nothing is followed, also on a channel that otherwise is."""
     _, channel = blocking
     methods = {kind: getattr(channel, kind)(f"/{SERVICE}/{kind}") for kind in KINDS}
-    token = context.attach(context.set_value("suppress_instrumentation", True))
+    token = context.attach(context.set_value("suppress_instrumentation", "yes"))
     try:
         assert methods["unary_unary"](b"ok") == b"ok"
         assert list(methods["unary_stream"](b"ok"))[-1] == b"ok"
@@ -727,7 +728,7 @@ async def test_suppressed_asyncio_calls(seen: Seen, asyncio_pair: Any) -> None:
     """Likewise with grpc.aio, and with its interceptors."""
     _, channel = asyncio_pair
     method = channel.unary_unary(f"/{SERVICE}/unary_unary")
-    token = context.attach(context.set_value("suppress_instrumentation", True))
+    token = context.attach(context.set_value("suppress_instrumentation", "yes"))
     try:
         assert await method(b"ok") == b"ok"
         for one in integration.aio_client_interceptors(seen.telemetry)[:1]:
@@ -740,3 +741,35 @@ async def test_suppressed_asyncio_calls(seen: Seen, asyncio_pair: Any) -> None:
 
 async def _answers(_details: Any, request: bytes) -> bytes:
     return request
+
+
+def test_streams_that_are_no_generators(seen: Seen) -> None:
+    """A plain function may give any iterator, or raise before it gives one; requests keep grpc's own methods."""
+
+    class Listing(Blocking):
+        def unary_stream(self, request: bytes, context: Any) -> Iterator[bytes]:
+            self._do(request, context)
+            return iter([b"one", request])
+
+        def stream_unary(self, requests: Any, context: Any) -> bytes:
+            return self._do(requests.next() + requests.next(), context)
+
+    server, address = serving(Listing())
+    with grpc.insecure_channel(address) as channel:
+        assert call(channel, "unary_stream", b"ok") == b"ok"
+        assert call(channel, "stream_unary", b"ok") == b"oneok"
+        with pytest.raises(grpc.RpcError):
+            call(channel, "unary_stream", b"raise")
+        until(lambda: len(seen.spans) == 6)
+    assert [code(span) for span in seen.servers] == [0, 0, 2]
+    server.stop(0).wait()
+
+
+def test_a_proxy_of_everything(seen: Seen) -> None:
+    """A server that serves whatever it is asked for remembers no more than so many methods."""
+    side = calls.Side(seen.telemetry, calls.SpanKind.SERVER)
+    known = Handlers(side, wrapped)
+    for number in range(2 * calls.MOST_METHODS):
+        handler = grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
+        known.answer(handler, grpc.aio.ClientCallDetails(f"/a.B/C{number}", None, None, None, None))
+    assert len(known._known) <= calls.MOST_METHODS

@@ -45,6 +45,7 @@ def test_stdlib_records_keep_everything(seen: Any, logger: logging.Logger) -> No
         logger.exception("failed", stack_info=True)
     logger.log(25, "between")
     logger.info(ValueError("an object"))
+    logger.info("an event", extra={"otel.event.name": "paid"})
     records, lines = seen.scopes()["test.bridges"], seen.lines()
     assert (lines[0]["message"], lines[0]["category"], lines[0]["fields"]) == (
         "paid o1",
@@ -58,6 +59,7 @@ def test_stdlib_records_keep_everything(seen: Any, logger: logging.Logger) -> No
     assert "test_bridges" in lines[1]["fields"]["code.stacktrace"]
     assert (lines[2]["level"], records[2]["severity"]) == ("INFO", (11, "INFO"))
     assert lines[3]["message"] == "an object"
+    assert (records[4]["event"], lines[4]["fields"]) == ("paid", {})
 
 
 def test_stdlib_records_that_do_not_fit_are_kept(seen: Any) -> None:
@@ -82,6 +84,17 @@ def test_handlers_have_filters_and_levels(seen: Any, logger: logging.Logger) -> 
     logger.warning("heard")
     assert [line["message"] for line in seen.lines()] == ["heard"]
     assert handler.lock is None
+
+
+def test_loggers_without_end_do_not_fill_the_memory(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that makes a logger for each order: its records are kept."""
+    monkeypatch.setattr(stdlib, "MOST_SOURCES", 3)
+    seen = make(shows=None)
+    handler = stdlib.Handler(seen.pipeline)
+    for number in range(10):
+        handler.handle(logging.makeLogRecord({"name": f"order-{number}", "msg": "x", "levelno": 20}))
+        assert len(handler._sources[1]) <= 3
+    assert len(seen.records()) == 10
 
 
 def test_an_exporter_that_fails_does_not_feed_itself(seen: Any, logger: logging.Logger) -> None:

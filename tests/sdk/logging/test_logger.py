@@ -14,6 +14,7 @@ from gnomon.export.outlet import Outlet, Reason, Signal
 from gnomon.logging import LogCategory, LogLevel, StructuredLogger, bind, context, create_structured_logger, places, use
 from gnomon.logging import pipeline as pipelines
 from gnomon.logging.categories import level_name, level_of, severity
+from gnomon.privacy.masking import Masker
 from gnomon.tracing.provider import TracerProvider
 
 LEVELS = ["trace", "debug", "info", "warning", "error", "critical"]
@@ -255,6 +256,23 @@ def test_masks(make: Any) -> None:
     assert "secret" not in str(lines[0])
     assert lines[0]["context"] == {"token": "<token>"}
     assert lines[1]["context"] == {"token": "secret 1"}
+
+
+def test_the_mask_of_the_sdk(make: Any) -> None:
+    """Personal data does not leave; the security category may keep ids and addresses, and never a secret."""
+    masker = Masker(b"0123456789abcdef", policies={"client_ip": "truncate"})
+    seen = make(mask=masker, masks={"security": masker.keeping("id", "client_ip")})
+    logger = StructuredLogger("orders", pipeline=seen.pipeline)
+    with logger.context(user_id="user123"):
+        logger.info("mail to jane@example.com", password="hunter2", source_ip="192.0.2.77")
+        logger.security("Failed login", source_ip="192.0.2.77", user_id="user123", password="hunter2")
+    masked, kept = seen.lines()
+    assert masked["message"].startswith("mail to <email:")
+    assert masked["context"]["user_id"].startswith("<id:")
+    assert masked["fields"] == {"password": "<secret>", "source_ip": "192.0.2.0"}
+    assert kept["context"] == {"user_id": "user123"}
+    assert (kept["fields"]["source_ip"], kept["fields"]["user_id"]) == ("192.0.2.77", "user123")
+    assert "hunter2" not in str(seen.records() + seen.lines())
 
 
 def _failing() -> None:

@@ -196,8 +196,14 @@ class ObservabilityManager:
             self.propagator,
             access,
             self.endpoint,
+            self._last_words,
             {"excluded_urls": config.traces.excluded_urls, "metrics_path": config.metrics.path},
         )
+
+    def _last_words(self) -> None:
+        self.flush(self.config.export.shutdown_timeout_s)
+        if self.endpoint is not None:
+            self.endpoint.workers.save()
 
     # The parts, in the order in which they start.
 

@@ -4,6 +4,7 @@ The span ends with the last byte of the response, not with the background tasks 
 are no spans for `receive` and `send`: they say nothing that the request's own span does not.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping
@@ -167,7 +168,7 @@ class Middleware:
         self._propagator = telemetry.propagator
         self._w3c = telemetry.propagator.w3c
         self._begin = telemetry.tracer("gnomon.integrations.asgi").begin
-        self.access = telemetry.access
+        self.access, self._flush = telemetry.access, telemetry.flush
         self.correlates = telemetry.access is not None
         self._endpoint, self._metrics_path = telemetry.endpoint, telemetry.options.get("metrics_path", "")
         patterns = [*telemetry.options.get("excluded_urls", ())]
@@ -179,7 +180,10 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, connection or lifespan."""
         kind = scope["type"]
-        if kind == "lifespan" or (self._excluded is not None and self._excluded(scope["path"])):
+        if kind == "lifespan":
+            await self.app(scope, receive, self._flushing(send))
+            return
+        if self._excluded is not None and self._excluded(scope["path"]):
             if kind == "http" and scope["path"] == self._metrics_path and self._endpoint is not None:
                 await self._endpoint.asgi(scope, receive, send)
             else:
@@ -223,6 +227,16 @@ class Middleware:
             attributes["url.query"] = query.decode("latin-1")
         span = self._begin(name, SERVER, parent, attributes, started_ns, context)
         return span, with_span(span, context)
+
+    def _flushing(self, send: Send) -> Send:
+        """Send what waits before a server hears that the application is done: it may end the process by a signal."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete" and self._flush is not None:
+                await asyncio.to_thread(self._flush)
+            await send(message)
+
+        return sending
 
     def active(self, method: str, scope: Scope) -> Any:
         """One more request in progress."""

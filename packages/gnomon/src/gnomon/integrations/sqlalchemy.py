@@ -87,7 +87,6 @@ class Statement:
 
     def end(self, failure: Failure, error: BaseException | None) -> None:
         """Write down how it went."""
-        detach(self.token)
         known, span = self.database.known(self.text, self.batch > 1, failure), self.span
         span.block = known.block
         known.observe(perf_counter() - self.started_s)
@@ -359,6 +358,7 @@ def _end(context: Any, error: BaseException | None) -> None:
         return
     try:
         context._gnomon = None  # noqa: SLF001 - our own mark
+        detach(statement.token)
         statement.end(FINE if error is None else (_code(error), type(error).__qualname__), error)
     except Exception:
         log.exception("A statement could not be written down")

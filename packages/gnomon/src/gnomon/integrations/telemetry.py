@@ -22,6 +22,7 @@ class Telemetry:
         propagator: reads and writes the headers of calls.
         access: where a served request is logged; None: it is not.
         endpoint: what a scrape is answered with; None: scrapes are not ours.
+        flush: sends what waits; called when an application shuts down, for its process may end without another word.
         options: the integration's own settings.
     """
 
@@ -30,6 +31,7 @@ class Telemetry:
     propagator: Propagator
     access: Source | None = None
     endpoint: Endpoint | None = None
+    flush: Callable[[], object] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def tracer(self, name: str) -> Tracer:

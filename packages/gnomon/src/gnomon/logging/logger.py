@@ -65,37 +65,51 @@ class StructuredLogger:
 
     # By level.
 
-    def trace(self, message: Any, /, *args: Any, category: Any = None, exc_info: Any = None, **fields: Any) -> None:
+    def trace(
+        self, message: Any, /, *args: Any, category: str | None = None, exc_info: Any = None, **fields: Any
+    ) -> None:
         """Finer than debug."""
         if self._source.level <= TRACE:
             self._log(TRACE, message, args, category, exc_info, fields)
 
-    def debug(self, message: Any, /, *args: Any, category: Any = None, exc_info: Any = None, **fields: Any) -> None:
+    def debug(
+        self, message: Any, /, *args: Any, category: str | None = None, exc_info: Any = None, **fields: Any
+    ) -> None:
         """For those who look for a mistake."""
         if self._source.level <= DEBUG:
             self._log(DEBUG, message, args, category, exc_info, fields)
 
-    def info(self, message: Any, /, *args: Any, category: Any = None, exc_info: Any = None, **fields: Any) -> None:
+    def info(
+        self, message: Any, /, *args: Any, category: str | None = None, exc_info: Any = None, **fields: Any
+    ) -> None:
         """Something happened, as it should."""
         if self._source.level <= INFO:
             self._log(INFO, message, args, category, exc_info, fields)
 
-    def warning(self, message: Any, /, *args: Any, category: Any = None, exc_info: Any = None, **fields: Any) -> None:
+    def warning(
+        self, message: Any, /, *args: Any, category: str | None = None, exc_info: Any = None, **fields: Any
+    ) -> None:
         """Something happened that should not, and was dealt with."""
         if self._source.level <= WARNING:
             self._log(WARNING, message, args, category, exc_info, fields)
 
-    def error(self, message: Any, /, *args: Any, category: Any = None, exc_info: Any = None, **fields: Any) -> None:
+    def error(
+        self, message: Any, /, *args: Any, category: str | None = None, exc_info: Any = None, **fields: Any
+    ) -> None:
         """Something failed."""
         if self._source.level <= ERROR:
             self._log(ERROR, message, args, category, exc_info, fields)
 
-    def exception(self, message: Any, /, *args: Any, category: Any = None, exc_info: Any = True, **fields: Any) -> None:
+    def exception(
+        self, message: Any, /, *args: Any, category: str | None = None, exc_info: Any = True, **fields: Any
+    ) -> None:
         """Something failed with the exception that is being handled."""
         if self._source.level <= ERROR:
             self._log(ERROR, message, args, category, exc_info, fields)
 
-    def critical(self, message: Any, /, *args: Any, category: Any = None, exc_info: Any = None, **fields: Any) -> None:
+    def critical(
+        self, message: Any, /, *args: Any, category: str | None = None, exc_info: Any = None, **fields: Any
+    ) -> None:
         """The service cannot go on."""
         if self._source.level <= CRITICAL:
             self._log(CRITICAL, message, args, category, exc_info, fields)
@@ -106,7 +120,7 @@ class StructuredLogger:
         message: Any,
         /,
         *args: Any,
-        category: Any = None,
+        category: str | None = None,
         exc_info: Any = None,
         stacklevel: int = 1,
         **fields: Any,
@@ -122,7 +136,7 @@ class StructuredLogger:
         message: Any,
         fields: Mapping[str, Any],
         *,
-        category: Any = None,
+        category: str | None = None,
         exc_info: Any = None,
         stacklevel: int = 1,
     ) -> None:
@@ -237,7 +251,7 @@ class StructuredLogger:
         level: int,
         message: Any,
         args: tuple[Any, ...],
-        category: Any,
+        category: str | None,
         exc_info: Any,
         fields: Mapping[str, Any],
         depth: int = 2,

@@ -6,6 +6,7 @@ queued would be sent twice. Each part says here how it begins anew; nobody has t
 
 import contextlib
 import os
+import threading  # noqa: F401 - its own hook must be registered before ours, which start threads
 import weakref
 from collections.abc import Callable
 from typing import Any

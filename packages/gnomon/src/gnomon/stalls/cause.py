@@ -72,11 +72,12 @@ def serving(loop: asyncio.AbstractEventLoop, innermost: FrameType, base: CodeTyp
         base: see `stack.frames`.
         task: the loop's current one, if any.
     """
-    frame: FrameType | None = innermost
+    below: FrameType | None = innermost
     for frame in frames(innermost, base):
         if found := _entered(frame):
             return found
-    span = _current(frame.f_back if frame is not None else None, task)
+        below = frame.f_back
+    span = _current(below, task)
     if span is None:
         return None
     local = getattr(span, "local", None)

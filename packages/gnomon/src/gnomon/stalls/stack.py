@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gnomon.issues.frames import in_app
 
 RUN_ONCE: CodeType = base_events.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]  # noqa: SLF001 - recognised, not called
-HANDLE_RUN: CodeType = events.Handle._run.__code__  # type: ignore[attr-defined]  # noqa: SLF001 - likewise
+HANDLE_RUN: CodeType = events.Handle._run.__code__  # noqa: SLF001 - likewise
 DEEPEST = 200
 SHOWN = 40
 _DEBUGGERS = ("pdb.py", "bdb.py", "pydevd.py")

@@ -261,23 +261,24 @@ def served(method: Method, context: Any) -> Call | None:
         method: which.
         context: grpc's.
     """
-    side = method.side
-    if not side.live:
-        return None
     try:
-        sent = dict(context.invocation_metadata() or ())
-        if side.propagator.w3c and BAGGAGE not in sent:
-            header, ours = sent.get(TRACEPARENT), current()
-            parent = parsed_traceparent(header, sent.get(TRACESTATE, "")) if header else None
-        else:
-            parent, ours = side.propagator.received(sent.get)
-        call = Call(method, parent, ours, client_of(context.peer()))
-        if call.span is not None:
-            call.context = with_span(call.span, ours)
-        return call
+        return _served(method, context) if method.side.live else None
     except Exception as error:  # noqa: BLE001 - likewise
         mistake("A gRPC call could not be followed", error)
         return None
+
+
+def _served(method: Method, context: Any) -> Call:
+    propagator, sent = method.side.propagator, dict(context.invocation_metadata() or ())
+    if propagator.w3c and BAGGAGE not in sent:  # what most calls bring, without the ceremony
+        header, ours = sent.get(TRACEPARENT), current()
+        parent = parsed_traceparent(header, sent.get(TRACESTATE, "")) if header else None
+    else:
+        parent, ours = propagator.received(sent.get)
+    call = Call(method, parent, ours, client_of(context.peer()))
+    if call.span is not None:
+        call.context = with_span(call.span, ours)
+    return call
 
 
 def mistake(what: str, error: Exception) -> None:

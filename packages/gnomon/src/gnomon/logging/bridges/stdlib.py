@@ -40,10 +40,10 @@ class Handler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """As the standard library does it, without the lock."""
-        if self.filters and not self.filter(record):
-            return False
-        self.emit(record)
-        return True
+        kept: Any = self.filter(record) if self.filters else record
+        if kept:
+            self.emit(record if kept is True else kept)  # from Python 3.12 on a filter may give another record
+        return bool(kept)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log it. Never raises."""

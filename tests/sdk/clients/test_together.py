@@ -1,0 +1,59 @@
+"""All of them in one service: no code of the host's, and each can be switched off alone (TRC-07)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import requests
+from fastapi import FastAPI
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import StaticPool
+from tests.sdk.clients.seen import Seen
+from tests.sdk.clients.servers import serving, wait_until
+
+from gnomon.integrations.table import Integrations
+
+KINDS = {"starlette": "asgi", "requests": "requests", "sqlalchemy": "sqlalchemy", "redis": "redis"}
+SILENT = {"*": False, "psycopg": False, "asyncpg": False, "urllib3": False}
+
+
+@pytest.fixture
+def app(redis_port: int) -> Iterator[FastAPI]:
+    """A service that knows nothing of us."""
+    made = FastAPI()
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    cache = redis.Redis(port=redis_port)
+
+    @made.get("/orders/{number}")
+    def order(number: int) -> dict[str, Any]:
+        cache.set("last", number)
+        with engine.connect() as connection:
+            return {"one": connection.execute(text("SELECT 1 WHERE 'a@b.c' = 'a@b.c'")).scalar()}
+
+    yield made
+    cache.close()
+    engine.dispose()
+
+
+def scopes(seen: Seen) -> list[str]:
+    """Who made the spans."""
+    return sorted(span._lane.scope.name.rpartition(".")[2] for span in seen.spans)
+
+
+@pytest.mark.parametrize("off", [None, *KINDS])
+def test_four_kinds_of_span_and_each_may_be_off(off: str | None, app: FastAPI, seen: Seen) -> None:
+    """Everything is one trace; switching one off removes its spans and no others."""
+    integrations = Integrations(seen.telemetry, SILENT | {name: name != off for name in KINDS})
+    integrations.install()
+    try:
+        with serving(app) as url:
+            assert requests.get(f"{url}/orders/7", timeout=10).json() == {"one": 1}
+            wanted = sorted(scope for name, scope in KINDS.items() if name != off)
+            wait_until(lambda: len(seen.spans) >= len(wanted))
+    finally:
+        integrations.uninstall()
+    assert scopes(seen) == wanted
+    if off is None:
+        assert len({span.trace for span in seen.spans}) == 1
+    assert b"a@b.c" not in seen.exported()

@@ -1,0 +1,179 @@
+"""Stalls of real servers: the line, the request, and the others."""
+
+import asyncio
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from fastapi import Depends, FastAPI
+
+HERE = "test_served.py"
+
+
+def line_of(words):
+    """The number of the line of this file that holds the words."""
+    source = Path(__file__).read_text().splitlines()
+    (number,) = [number for number, line in enumerate(source, 1) if line.endswith("# " + words)]
+    return number
+
+
+def price():
+    time.sleep(0.5)  # it sleeps
+
+
+def spin():
+    ends = time.monotonic() + 0.4
+    number = 0
+    while time.monotonic() < ends:  # it spins
+        number += 1
+    return number
+
+
+def rows():
+    for number in range(4):
+        time.sleep(0.1)  # it yields late
+        yield number
+
+
+async def depended_on():
+    time.sleep(0.4)  # noqa: ASYNC251 - planted  # a dependency
+
+
+async def child():
+    time.sleep(0.4)  # noqa: ASYNC251 - planted  # a child
+
+
+def query():
+    database = sqlite3.connect(":memory:")
+    database.create_function("slowly", 0, lambda: time.sleep(0.4))  # it answers
+    database.execute("select slowly()").fetchall()
+    database.close()
+
+
+app = FastAPI()
+
+
+@app.post("/sleep/{number}")
+async def sleeps(number: int):
+    """Blocks by sleeping."""
+    price()
+
+
+@app.post("/spin")
+async def spins():
+    """Blocks by counting."""
+    spin()
+
+
+@app.post("/rows")
+async def iterates():
+    """Blocks in a generator."""
+    return list(rows())
+
+
+@app.post("/dependency", dependencies=[Depends(depended_on)])
+async def depends():
+    """Blocks before it is called."""
+
+
+@app.post("/child")
+async def waits():
+    """Blocks in a task of its own."""
+    await asyncio.create_task(child())
+
+
+@app.post("/query")
+async def asks():
+    """Blocks in a database's driver."""
+    query()
+
+
+@app.get("/quick")
+async def quick():
+    """Does nothing."""
+
+
+@app.get("/slow")
+async def slow():
+    """Waits, and blocks nobody."""
+    await asyncio.sleep(0.7)
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "name"),
+    [
+        ("/sleep/7", "it sleeps", "POST /sleep/{number}"),
+        ("/spin", "it spins", "POST /spin"),
+        ("/rows", "it yields late", "POST /rows"),
+        ("/dependency", "a dependency", "POST /dependency"),
+        ("/child", "a child", "POST /child"),
+        ("/query", "it answers", "POST /query"),
+    ],
+)
+def test_the_line_the_request_and_the_others_are_named(service, path, words, name):
+    """Whatever blocks, on either loop: the line that did it, for whom, and how many others waited."""
+    with service.served(app):
+        service.ask_beside(path, 7)
+        told = service.stall()
+    assert told.kind == "blocked"
+    assert abs(told.line.number - line_of(words)) <= (2 if words == "it spins" else 0)
+    assert Path(told.line.file).name == HERE
+    assert told.serving.name == name
+    assert told.serving.is_request
+    assert told.held_up == 7
+    assert told.message.endswith(f"during {name} and held up 7 other requests")
+
+
+def test_those_in_progress_are_held_up_too(service):
+    """A request that waits for something else cannot go on either."""
+    with service.served(app):
+        service.ask_beside("/sleep/1", 3)
+        service.reporter.stalls.clear()
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - here alone
+
+        with ThreadPoolExecutor(5) as callers:
+            waiting = [callers.submit(service.ask, "/slow") for _ in range(4)]
+            time.sleep(0.2)
+            assert service.ask("/sleep/2", "POST") == 200
+            assert [one.result() for one in waiting] == [200] * 4
+        assert service.stall().held_up == 4
+
+
+def test_the_duration_is_that_of_the_block(service):
+    """Measured from the request's arrival, so not from when the watchdog came by."""
+    with service.served(app):
+        service.ask("/sleep/1", "POST")
+        assert 0.45 < service.stall().duration_s < 0.75
+
+
+def test_the_span_carries_the_line(service):
+    """It ended in the callback that blocked, and was marked before."""
+    with service.served(app):
+        service.ask("/sleep/1", "POST")
+        service.stall()
+    (span,) = service.ended
+    assert span.attributes["gnomon.stall.duration_s"] > 0.2
+    assert span.attributes["gnomon.stall.line"].endswith(f"{HERE}:{line_of('it sleeps')} price()")
+
+
+def test_a_line_is_told_of_once_in_ten_seconds(service):
+    """The second time it is counted only."""
+    with service.served(app):
+        service.ask("/sleep/1", "POST")
+        service.ask("/sleep/1", "POST")
+        from conftest import wait_for
+
+        wait_for(lambda: len(service.reporter.stalls) == 2)
+    assert service.logged().count(b"price() blocked the event loop") == 1
+    (cell,) = service.registry.get("gnomon.event_loop.stalls")._cells.values()
+    assert cell.value == 2
+
+
+def test_nothing_is_told_of_a_service_that_waits_well(service):
+    """Slow is not blocked."""
+    with service.served(app):
+        service.ask_beside("/slow", 5, method="GET")
+        assert service.reporter.stalls == []
+    (lag,) = service.registry.get("gnomon.event_loop.lag")._cells.values()
+    assert sum(lag.counts) > 0
