@@ -15,6 +15,7 @@ import pytest
 from opentelemetry import baggage, context
 from tests.sdk.grpc.services import (
     KINDS,
+    MAKERS,
     SERVICE,
     Asyncio,
     Blocking,
@@ -64,6 +65,11 @@ def _replaced() -> list[Any]:
     return [
         integration.grpc_server.create_server,
         integration.grpc_aio_server.Server.__init__,
+        *(
+            getattr(server, f"add_{what}_handlers")
+            for server in (integration.grpc_server._Server, integration.grpc_aio_server.Server)
+            for what in ("generic_rpc", "registered_method")
+        ),
         *(getattr(integration.grpc_channel.Channel, kind) for kind in KINDS),
         *(getattr(integration.grpc_aio_channel.Channel, kind) for kind in KINDS),
     ]
@@ -773,3 +779,43 @@ def test_a_proxy_of_everything(seen: Seen) -> None:
         handler = grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
         known.answer(handler, grpc.aio.ClientCallDetails(f"/a.B/C{number}", None, None, None, None))
     assert len(known._known) <= calls.MOST_METHODS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_servers_made_before(kind: str) -> None:
+    """Of a server that was there before us, what is registered from then on is followed, once, in both libraries."""
+    before, aio_before = grpc.server(futures.ThreadPoolExecutor(2)), grpc.aio.server()
+    seen = Seen()
+    undo = integration.install(seen.telemetry)
+    before.add_generic_rpc_handlers([handlers(Blocking()), handlers(Blocking(), "shop.Other")])
+    methods = {one: make(getattr(Asyncio(), one)) for one, make in MAKERS.items()}
+    aio_before.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
+    aio_before.add_registered_method_handlers(SERVICE, methods)
+    port, aio_port = before.add_insecure_port("127.0.0.1:0"), aio_before.add_insecure_port("127.0.0.1:0")
+    before.start()
+    await aio_before.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        assert call(channel, kind, b"ok") == b"ok"
+        with pytest.raises(grpc.RpcError):
+            channel.unary_unary("/nobody/Serves")(b"")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{aio_port}") as channel:
+        assert await acall(channel, kind, b"ok") == b"ok"
+    await soon(lambda: len(seen.servers) == 2 and len(seen.clients) == 3)
+    before.stop(0).wait()
+    await aio_before.stop(0)
+    undo()
+
+
+def test_registered_methods(seen: Seen) -> None:
+    """Methods as generated code registers them, twice, make one span a call."""
+    methods = {kind: make(getattr(Blocking(), kind)) for kind, make in MAKERS.items()}
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
+    server.add_registered_method_handlers(SERVICE, methods)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method = channel.unary_unary(f"/{SERVICE}/unary_unary", _registered_method=True)
+        assert method(b"ok") == b"ok"
+        seen.pair()
+    server.stop(0).wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import pickle
 import sys
 import threading
 import weakref
@@ -11,8 +12,18 @@ import pytest
 
 from gnomon.errors import LoggingError
 from gnomon.export.outlet import Outlet, Reason, Signal
-from gnomon.logging import LogCategory, LogLevel, StructuredLogger, bind, context, create_structured_logger, places, use
+from gnomon.logging import (
+    LogCategory,
+    LogLevel,
+    StructuredLogger,
+    bind,
+    context,
+    create_structured_logger,
+    get_logger,
+    use,
+)
 from gnomon.logging import pipeline as pipelines
+from gnomon.logging import places
 from gnomon.logging.categories import level_name, level_of, severity
 from gnomon.privacy.masking import Masker
 from gnomon.tracing.provider import TracerProvider
@@ -166,7 +177,7 @@ def test_loggers_follow_the_pipeline_in_use(make: Any) -> None:
     """A logger made before the SDK starts works after it; one of a pipeline of its own stays there."""
     before, after = make(), make(service_name="after")
     use(before.pipeline)
-    follows, stays = StructuredLogger("orders"), StructuredLogger("orders", pipeline=before.pipeline)
+    follows, stays = get_logger("orders"), StructuredLogger("orders", pipeline=before.pipeline)
     use(after.pipeline)
     follows.info("follows")
     stays.info("stays")
@@ -258,6 +269,22 @@ def test_masks(make: Any) -> None:
     assert lines[1]["context"] == {"token": "secret 1"}
 
 
+def test_masks_can_be_changed(seen: Any) -> None:
+    """For loggers that exist and what is bound already, from the next line on."""
+    logger = StructuredLogger("orders", pipeline=seen.pipeline)
+    with logger.context(user_id="u1"):
+        logger.info("a", k="v")
+        seen.pipeline.remask(lambda key, _: f"<{key}>")
+        logger.info("a", k="v")
+    first, second = seen.records()
+    assert (first["body"], first["attributes"]["k"], first["attributes"]["user_id"]) == ("a", "v", "u1")
+    assert (second["body"], second["attributes"]["k"], second["attributes"]["user_id"]) == (
+        "<body>",
+        "<k>",
+        "<user_id>",
+    )
+
+
 def test_the_mask_of_the_sdk(make: Any) -> None:
     """Personal data does not leave; the security category may keep ids and addresses, and never a secret."""
     masker = Masker(b"0123456789abcdef", policies={"client_ip": "truncate"})
@@ -341,6 +368,15 @@ def test_a_describer_stands_in_for_ours(make: Any) -> None:
     seen.pipeline.describe = lambda error: {}[error]
     logger.error("y", exc_info=ValueError("v"))
     assert seen.pipeline.faults == 1
+
+
+def test_loggers_are_pickled_by_name(used: Any) -> None:
+    """As the standard library's are: objects that hold one go to other processes."""
+    logger = pickle.loads(pickle.dumps(StructuredLogger("orders", "billing", log_level="ERROR")))  # noqa: S301 - ours
+    logger.info("unheard")
+    logger.error("heard")
+    (line,) = used.lines()
+    assert (line["message"], line["service_name"]) == ("heard", "billing")
 
 
 def test_loggers_that_cannot_be(seen: Any) -> None:

@@ -1,12 +1,10 @@
 """The blocks of the seed that log, as printed; only what it leaves out is supplied."""
 
+import json
+import os
+import subprocess
 import sys
-import types
 from typing import Any
-
-import httpx
-import pytest
-from fastapi import FastAPI
 
 CONFIGURATION = """
 # Structured logging setup
@@ -71,6 +69,21 @@ async def get_user(user_id: str):
 """
 
 
+REQUEST = """
+import asyncio
+import httpx
+
+async def fetch_user(user_id):
+    return {"id": user_id}
+
+async def main():
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.get("/users/u1")).json() == {"id": "u1"}
+
+asyncio.run(main())
+"""
+
+
 def _run(block: str, **missing: Any) -> dict[str, Any]:
     names = dict(missing)
     code = block.replace("marty_microservices_framework.observability", "gnomon")
@@ -98,21 +111,18 @@ def test_structured_logging_and_security(used: Any) -> None:
     assert {line["service_name"] for line in used.lines()} == {"my-service"}
 
 
-async def test_fastapi(used: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The application is handed to `gnomon.instrument`, which has tests of its own; the logger works inside it."""
-    asked: list[tuple[Any, str]] = []
-    stand_in = types.ModuleType("gnomon.instrument")
-    stand_in.instrument_app = lambda app, *, service_name: asked.append((app, service_name))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gnomon.instrument", stand_in)
-
-    async def fetch_user(user_id: str) -> dict[str, str]:
-        return {"id": user_id}
-
-    app = _run(FASTAPI, fetch_user=fetch_user)["app"]
-    assert isinstance(app, FastAPI)
-    assert asked == [(app, "my-service")]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        assert (await client.get("/users/u1")).json() == {"id": "u1"}
-    fetching, accessed = used.lines()
-    assert fetching["context"] == accessed["context"] == {"user_id": "u1"}
+def test_fastapi() -> None:
+    """In a process of its own, with nobody to export to: the block's lines and one access line, under its name."""
+    code = FASTAPI.replace("marty_microservices_framework.observability", "gnomon") + REQUEST
+    settings = {"GNOMON_LOGS_CONSOLE": "json", "OTEL_TRACES_EXPORTER": "none"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=os.environ | settings
+    )
+    assert ended.returncode == 0, ended.stderr
+    lines = {line["message"]: line for line in map(json.loads, ended.stdout.splitlines())}
+    fetching, accessed = lines["Fetching user data"], lines["User data accessed"]
+    assert fetching["context"]["user_id"] == accessed["context"]["user_id"] == "u1"
     assert accessed["fields"] == {"event_type": "data_access", "entity_type": "user", "entity_id": "u1"}
+    (access,) = [line for line in lines.values() if line["category"] == "access"]
+    assert {line["service_name"] for line in (fetching, accessed, access)} == {"my-service"}
+    assert fetching["context"]["trace_id"] == accessed["context"]["trace_id"] == access["context"]["trace_id"]

@@ -69,7 +69,7 @@ class Service:
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         try:
-            wait_for(lambda: server.started and len(self.watchdog._watched) == 1)
+            wait_for(lambda: server.started and any(one.known for one in self.watchdog._watched))
             self.port = server.servers[0].sockets[0].getsockname()[1]
             yield self
         finally:

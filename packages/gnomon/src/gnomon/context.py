@@ -11,7 +11,7 @@ from opentelemetry import context as api
 from opentelemetry.context.context import Context
 from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
 
-__all__ = ["SPAN_KEY", "Context", "Current", "attach", "current", "current_ids", "detach", "with_span"]
+__all__ = ["SPAN_KEY", "Context", "Current", "attach", "current", "current_ids", "detach", "is_default", "with_span"]
 
 _runtime: Any = api._RUNTIME_CONTEXT  # noqa: SLF001 - the API has no public name for where it keeps the context
 # A context implementation of the host's choice (OTEL_PYTHON_CONTEXT) has no such variable: then the API is asked.
@@ -58,6 +58,12 @@ def with_span(span: Any, parent: Context | None = None) -> Context:
     context = Context(current() if parent is None else parent)
     _fill(context, SPAN_KEY, span)
     return context
+
+
+def is_default(provider: Any) -> bool:
+    """Whether one of OpenTelemetry's three providers is the API's own, which does nothing: nobody has set another."""
+    module: str = type(provider).__module__
+    return module.startswith("opentelemetry.") and not module.startswith("opentelemetry.sdk")
 
 
 def current_ids() -> tuple[bytes, bytes, bool] | None:

@@ -12,7 +12,7 @@ from opentelemetry import metrics, propagate, trace
 
 from gnomon import __version__
 from gnomon.components import Component, ComponentRegistry, Exporter, Health, Report, State
-from gnomon.context import current_ids
+from gnomon.context import current_ids, is_default
 from gnomon.errors import LifecycleError
 from gnomon.export.destinations import pumps
 from gnomon.export.outlet import Batch, Outlet, Signal
@@ -242,7 +242,7 @@ class ObservabilityManager:
         settings, registry = self.config.metrics, self.recorders.registry
         if not settings.enabled:
             return
-        if not hasattr(metrics.get_meter_provider(), "force_flush"):  # what the API's proxies lack
+        if is_default(metrics.get_meter_provider()):
             metrics.set_meter_provider(self.recorders.meters)
         registry.cap = settings.cardinality_limit
         set_exemplar_source(_current_span if settings.exemplars and self.config.traces.enabled else None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import _logs
 
+from gnomon.context import is_default
 from gnomon.integrations import importing
 from gnomon.logging import pipeline as pipelines
 from gnomon.logging.bridges import servers, stdlib
@@ -27,7 +28,7 @@ def bridged(pipeline: Pipeline, settings: "LogSettings") -> list[Undo]:
     for library, wanted in (("structlog", settings.capture_structlog), ("loguru", settings.capture_loguru)):
         if wanted:
             importing.when_imported(library, lambda library=library: undo.append(_installed(library, pipeline)))  # type: ignore[misc]  # bound now
-    if not hasattr(_logs.get_logger_provider(), "force_flush"):  # what the API's proxies lack
+    if is_default(_logs.get_logger_provider()):
         _logs.set_logger_provider(LoggerProvider(pipeline))
     return undo
 

@@ -20,7 +20,7 @@ from gnomon.logging.events import (
 )
 from gnomon.logging.logger import StructuredLogger
 from gnomon.logging.pipeline import Pipeline, current, use
-from gnomon.logging.setup import create_structured_logger, setup_fastapi_logging
+from gnomon.logging.setup import create_structured_logger, get_logger, setup_fastapi_logging
 
 __all__ = [
     "LogCategory",
@@ -31,6 +31,7 @@ __all__ = [
     "context",
     "create_structured_logger",
     "current",
+    "get_logger",
     "log_circuit_breaker_event",
     "log_detection_event",
     "log_error",

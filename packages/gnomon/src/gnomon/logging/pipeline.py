@@ -68,8 +68,8 @@ class Pipeline:
         self.console, self.describe, self.on_security, self.time_ns = shows, describe, on_security, time_ns
         self.sampling = sampling or Sampling({})
         self.faults = self.sampled_out = 0
-        self._texts, self._texts_of = Texts(mask), {name: Texts(own) for name, own in (masks or {}).items()}
         self._sources: dict[tuple[Any, ...], Source] = {}
+        self.remask(mask, masks)
         self.levels = levels or Levels()
         self.levels.changed, self.levels.audit = self.refresh, self._audit
 
@@ -102,6 +102,11 @@ class Pipeline:
     def texts(self, category: LogCategory) -> Texts:
         """How the texts of a category leave."""
         return self._texts_of.get(category, self._texts)
+
+    def remask(self, mask: Mask | None, masks: Mapping[str, Mask | None] | None = None) -> None:
+        """Mask otherwise from now on; what was remembered under the masks before is forgotten."""
+        self._texts, self._texts_of = Texts(mask), {name: Texts(own) for name, own in (masks or {}).items()}
+        self.refresh()
 
     def resample(self, sampling: Sampling) -> None:
         """Sample otherwise from now on."""

@@ -24,10 +24,12 @@ class Loops:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._undo: list[Callable[[], None]] = []
+        self._undo: dict[type[Any], Callable[[], None]] = {}
 
     def follow(self, kind: type[Any] = base_events.BaseEventLoop) -> None:
-        """Follow the loops of a class: asyncio's own, `uvloop.Loop`."""
+        """Follow the loops of a class: asyncio's own, `uvloop.Loop`; again does nothing."""
+        if kind in self._undo:
+            return
         own, watch = kind.__dict__.get("run_forever"), self._watch
         inherited: Any = kind.run_forever
 
@@ -49,9 +51,9 @@ class Loops:
             else:
                 kind.run_forever = own
 
-        self._undo.append(undo)
+        self._undo[kind] = undo
 
     def leave(self) -> None:
         """Follow none any more; those that run are the watchdog's."""
         while self._undo:
-            self._undo.pop()()
+            self._undo.popitem()[1]()

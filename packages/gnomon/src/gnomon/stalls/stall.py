@@ -111,7 +111,7 @@ class Stall:
 
     @property
     def message(self) -> str:
-        """`orders.py:42 price() blocked the event loop for 532 ms during POST /orders and held up 41 other requests`."""
+        """`orders.py:42 price() blocked the event loop for 532 ms during POST /orders and held up 7 other requests`."""
         took, during = _duration(self.duration_s), f" during {self.serving.name}" if self.serving is not None else ""
         if self.kind is Kind.STARVED or self.line is None:
             text = f"the event loop could not run for {took}: {self.why}"

@@ -1,6 +1,7 @@
 """The watchdog: one thread that looks after all event loops of a process."""
 
 import asyncio
+import functools
 import logging
 import sys
 import threading
@@ -69,13 +70,9 @@ class Watchdog:
         """Watch a loop, from its own thread; returns what stops that."""
         if self._ending or any(one.loop is loop for one in self._watched):
             return _nothing
-        watched = Watched(loop, self._traffic, self._known)
-
-        def leave() -> None:
-            watched.leave()
-            self._forget(watched)
-
-        return leave
+        watched = Watched(loop, self._traffic, self._met)
+        self._watched.append(watched)
+        return functools.partial(self._forget, watched)
 
     def shutdown(self, deadline_s: float) -> None:
         """Watch nothing any more."""
@@ -92,12 +89,11 @@ class Watchdog:
         """Well: a stall is the application's."""
         return Health()
 
-    def _known(self, watched: Watched) -> None:
+    def _met(self, watched: Watched) -> None:
         """A loop has run for a moment; the thread is there from the first such loop on."""
-        if self._ending:
+        if self._ending or watched not in self._watched:
             return
         watched.looked_s, watched.looked_cpu_s = time.monotonic(), time.process_time()
-        self._watched.append(watched)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="gnomon-watchdog", daemon=True)
             self._thread.start()
@@ -105,6 +101,7 @@ class Watchdog:
 
     def _forget(self, watched: Watched) -> None:
         if watched in self._watched:
+            watched.known = False
             self._watched.remove(watched)
 
     def _reborn(self) -> None:
@@ -115,7 +112,7 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._ending:
-            if not self._watched:
+            if not any(one.known for one in self._watched):
                 self._wake.wait()
                 self._wake.clear()
                 continue
@@ -141,7 +138,7 @@ class Watchdog:
         stacks = sys._current_frames()  # noqa: SLF001 - the interpreter's own way to see other threads
         overslept_s = max(now_s - due_s, 0.0)
         self._busy = False
-        for watched in list(self._watched):
+        for watched in [one for one in self._watched if one.known]:
             frame = stacks.get(watched.thread)
             if frame is None:  # its thread is gone
                 self._forget(watched)
@@ -173,7 +170,7 @@ class Watchdog:
         """A loop that owes an answer: look what it does instead."""
         stall = watched.open
         if stall is None:
-            # It began after the look before the one that found it at work: in the middle, unless a request knows better.
+            # It began between two looks: in the middle, unless a request knows better.
             since_s = (watched.idle_s + (watched.pinged_s or now_s)) / 2
             stall = watched.open = self._opened(since_s, watched.looked_cpu_s, 0.0)
         stall.overslept_s += overslept_s

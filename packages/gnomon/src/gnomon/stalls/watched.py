@@ -18,8 +18,11 @@ from gnomon.stalls.stall import Open
 from gnomon.stalls.traffic import Traffic
 
 # A connection that waited in the kernel is accepted in the first turn after a stall, gets its transport in the second
-# and its reader in the third, is read in the fourth, and its request begins in the fifth.
+# and its reader in the third, is read in the fourth, and its request begins in the fifth. asyncio does so with all of
+# them at once; uvloop accepts one a turn.
 TURNS = 5
+# A service under load has a new request in every turn: what begins later than this share of the stall was not held up.
+AFTERMATH_RATIO = 0.2
 # Loops that are gone sooner (`asyncio.run` around one call) are not worth a look.
 FIRST_S = 0.05
 
@@ -30,12 +33,15 @@ class Watched:
     Args:
         loop: it; what is made here is made in its thread.
         traffic: counts what comes after a stall.
-        known: told once the loop has run for a moment.
+        met: told once the loop has run for a moment.
+
+    Attributes:
+        known: whether it was.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, traffic: Traffic, known: Callable[["Watched"], object]) -> None:
-        self.loop, self._traffic, self._known = loop, traffic, known
-        self.thread = threading.get_ident()
+    def __init__(self, loop: asyncio.AbstractEventLoop, traffic: Traffic, met: Callable[["Watched"], object]) -> None:
+        self.loop, self._traffic, self._met = loop, traffic, met
+        self.thread, self.known = threading.get_ident(), False
         self.base: CodeType | None = None
         self.looked_s = self.looked_cpu_s = self.idle_s = 0.0
         self.pinged_s: float | None = None
@@ -44,7 +50,7 @@ class Watched:
         self.came = 0
         self.open: Open | None = None
         self._turns = 0
-        self._timer = loop.call_later(FIRST_S, self._learn)
+        loop.call_later(FIRST_S, self._learn)
 
     def ping(self, now_s: float) -> bool:
         """Ask for a turn; False: the loop is closed."""
@@ -57,31 +63,31 @@ class Watched:
             return False
         return True
 
-    def leave(self) -> None:
-        """The loop stops running."""
-        self._timer.cancel()
-
     def _learn(self) -> None:
         """Find out who runs us: asyncio's own frames, or, where a loop has none, the code that called it."""
         self.thread = threading.get_ident()
         caller = sys._getframe(1).f_code  # noqa: SLF001 - who called us is known to the interpreter alone
         self.base = None if caller is HANDLE_RUN else caller
-        self._known(self)
+        self.known = True
+        self._met(self)
 
     def _answer(self) -> None:
-        self.answered_s = time.monotonic()
-        if self.open is None:
+        answered_s = time.monotonic()
+        stall = self.open
+        if stall is None:
             self.settled = True
         else:
             self._turns = TURNS
-            self._turn()
+            self._turn(stall, answered_s + (answered_s - stall.since_s) * AFTERMATH_RATIO)
+        self.answered_s = answered_s  # last: the watchdog then looks at the rest
 
-    def _turn(self) -> None:
-        """Let the loop go on for a few turns; what begins in them had been waiting."""
-        if self._turns:
-            self._turns -= 1
-            self.loop.call_soon(self._turn)
-            return
-        if self.open is not None:
-            self.came = max(self._traffic.begun() - self.open.begun, 0)
-        self.settled = True
+    def _turn(self, stall: Open, ends_s: float) -> None:
+        """Let the loop go on while each few turns bring a request: what begins in them had been waiting."""
+        came = max(self._traffic.begun() - stall.begun, 0)
+        if came > self.came:
+            self.came, self._turns = came, TURNS
+        self._turns -= 1
+        if self._turns < 0 or time.monotonic() > ends_s:
+            self.settled = True
+        else:
+            self.loop.call_soon(self._turn, stall, ends_s)

@@ -1,7 +1,8 @@
 """gRPC: servers and clients, blocking and asyncio, all four kinds of calls.
 
-`install` follows every server and channel made from then on, whoever imported `grpc.server` or `grpc.insecure_channel`
-before, for it changes what those make. Whoever wants to say where calls are followed takes the interceptors instead.
+`install` follows every channel and server made from then on, whoever imported `grpc.server` or `grpc.insecure_channel`
+before, for it changes what those make; and of earlier servers what is registered from then on. Whoever wants to say
+where calls are followed takes the interceptors instead.
 """
 
 import functools
@@ -18,8 +19,10 @@ from opentelemetry.trace import SpanKind
 from gnomon.context import current
 from gnomon.integrations.grpc import aio_client, client
 from gnomon.integrations.grpc.aio_server import AioServerInterceptor
+from gnomon.integrations.grpc.aio_server import wrapped as aio_wrapped
 from gnomon.integrations.grpc.calls import Pairs, Side, mistake, server_of, suppressed
-from gnomon.integrations.grpc.server import ServerInterceptor
+from gnomon.integrations.grpc.registration import Earlier
+from gnomon.integrations.grpc.server import Handlers, ServerInterceptor, wrapped
 from gnomon.integrations.telemetry import Telemetry
 
 Undo = Callable[[], None]
@@ -32,10 +35,16 @@ def install(telemetry: Telemetry) -> Undo:
     After the undoing, what was made in between is followed no longer either.
     """
     serving, calling = Side(telemetry, SpanKind.SERVER), Side(telemetry, SpanKind.CLIENT)
+    blocking = Earlier(functools.partial(Handlers, serving, wrapped))
+    aio = Earlier(functools.partial(Handlers, serving, aio_wrapped))
     undo = [
-        _replace(grpc_server, "create_server", functools.partial(_serve, 2, ServerInterceptor, serving)),
-        _replace(grpc_aio_server.Server, "__init__", functools.partial(_serve, 3, AioServerInterceptor, serving)),
+        _replace(grpc_server, "create_server", functools.partial(_serve, 2, ServerInterceptor, serving, blocking)),
+        _replace(grpc_aio_server.Server, "__init__", functools.partial(_serve, 3, AioServerInterceptor, serving, aio)),
     ]
+    for server, earlier in ((grpc_server._Server, blocking), (grpc_aio_server.Server, aio)):  # noqa: SLF001 - there is no other name for it
+        undo.append(_replace(server, "add_generic_rpc_handlers", earlier.generic))
+        if hasattr(server, "add_registered_method_handlers"):  # since grpcio 1.65
+            undo.append(_replace(server, "add_registered_method_handlers", earlier.registered))
     for channel, callables in (
         (grpc_channel.Channel, client.CALLABLES),
         (grpc_aio_channel.Channel, aio_client.CALLABLES),
@@ -88,16 +97,20 @@ def _replace(owner: Any, name: str, replacement: Callable[..., Any]) -> Undo:
     return restore
 
 
-def _serve(position: int, kind: Any, side: Side, original: Callable[..., Any], *args: Any, **named: Any) -> Any:
+def _serve(
+    position: int, kind: Any, side: Side, earlier: Earlier, original: Callable[..., Any], *args: Any, **named: Any
+) -> Any:
     """Make a server with our interceptor before all others, unless it is among them."""
     given = list((args[position] if len(args) > position else named.get("interceptors")) or ())
-    if side.live and not any(isinstance(one, kind) for one in given):
+    if not any(isinstance(one, kind) for one in given):
         interceptors = (kind(side), *given)
         if len(args) > position:
             args = (*args[:position], interceptors, *args[position + 1 :])
         else:
             named["interceptors"] = interceptors
-    return original(*args, **named)
+    made = original(*args, **named)
+    earlier.ours(args[0] if made is None else made)  # of a constructor, the first argument is what was made
+    return made
 
 
 def _follow(

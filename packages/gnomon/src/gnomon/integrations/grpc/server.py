@@ -36,12 +36,20 @@ class Handlers:
 
     def answer(self, handler: Any, details: Any) -> Any:
         """The handler to serve with; None where there is none, and the call is written down already."""
+        if handler is not None:
+            return self.wrapped(handler, details.method)
         try:
-            known = self._known.get(details.method)
-            if known is not None and known[0] is handler:
-                return known[1]
-            return self._unknown(details) if handler is None else self._wrapped(handler, details.method)
+            self._unknown(details)
         except Exception as error:  # noqa: BLE001 - the host's call goes on, whatever we did wrong
+            mistake("a gRPC call of nobody's could not be followed", error)
+        return None
+
+    def wrapped(self, handler: Any, path: str) -> Any:
+        """A handler, wrapped; the same for the same."""
+        try:
+            known = self._known.get(path)
+            return known[1] if known is not None and known[0] is handler else self._wrapped(handler, path)
+        except Exception as error:  # noqa: BLE001 - likewise
             mistake("a gRPC handler could not be wrapped", error)
             return handler
 
