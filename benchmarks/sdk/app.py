@@ -20,8 +20,10 @@ from stacks import KINDS, Stack
 
 ROWS = 5_000
 QUERY = """
-    SELECT o.id, o.customer, o.status, o.total, o.created, count(i.id) AS items, sum(i.price) AS price
-    FROM orders o JOIN items i ON i.order_id = o.id WHERE o.customer = ? GROUP BY o.id ORDER BY o.created DESC LIMIT 35
+    SELECT o.id, o.customer, o.status, o.total, o.created,
+        (SELECT count(*) FROM items i WHERE i.order_id = o.id) AS items,
+        (SELECT sum(i.price) FROM items i WHERE i.order_id = o.id) AS price
+    FROM orders o WHERE o.customer = ? ORDER BY o.created DESC LIMIT 40
 """
 
 

@@ -40,7 +40,8 @@ RATES = {"bare": 600, "real": 200}
 SERVICE_CORE, OTHER_CORE = "0", "1"
 SCRAPED = re.compile(r"^http_request_duration\w*_seconds_count.* (\S+)$", re.MULTILINE)
 COLUMNS = (
-    "CPU us a request", "added us", "added, saturated", "of the OTel stack", "requests/s", "p99 ms", "memory MB", "valid",
+    "CPU us a request", "added us", "added, saturated", "of the OTel stack", "requests/s", "p99 ms", "memory MB",
+    "valid",
 )  # fmt: skip
 PROCESS_CLOCK = 2  # CPUCLOCK_SCHED of the kernel: time run by all threads of a process, ended ones included
 

@@ -28,8 +28,6 @@ def start(app: FastAPI, sink: str) -> Stack:
 
     def flush() -> None:
         client._metrics.collect()  # noqa: SLF001 - it has no other way
-            client._metrics, "collect_and_queue"
-        ) else client._metrics.collect()  # noqa: SLF001
         client._transport.flush()  # noqa: SLF001 - likewise
         sys.stdout.flush()
 

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-START_S = 20
+START_S = 8
 
 
 def free_port() -> int:

@@ -92,7 +92,7 @@ def test_a_broken_constraint_is_an_error_without_its_words(postgres: Engine, see
 
 def test_many_rows_are_a_batch(postgres: Engine, seen: Seen) -> None:
     """Its size is told where it is one execution; text and name are those of one row, however many there are."""
-    rows = [{"id": number, "email": f"{number}@b.c"} for number in range(1, 8)]
+    rows = [{"id": number, "email": f"{number}@b.c"} for number in range(1000, 1007)]
     with seen.installed(ours):
         with postgres.begin() as connection:
             connection.execute(sqlalchemy.insert(User), rows)

@@ -20,10 +20,10 @@ from gnomon.logging import (
     context,
     create_structured_logger,
     get_logger,
+    places,
     use,
 )
 from gnomon.logging import pipeline as pipelines
-from gnomon.logging import places
 from gnomon.logging.categories import level_name, level_of, severity
 from gnomon.privacy.masking import Masker
 from gnomon.tracing.provider import TracerProvider

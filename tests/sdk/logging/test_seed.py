@@ -114,7 +114,7 @@ def test_structured_logging_and_security(used: Any) -> None:
 def test_fastapi() -> None:
     """In a process of its own, with nobody to export to: the block's lines and one access line, under its name."""
     code = FASTAPI.replace("marty_microservices_framework.observability", "gnomon") + REQUEST
-    settings = {"GNOMON_LOGS_CONSOLE": "json", "OTEL_TRACES_EXPORTER": "none"}
+    settings = {"GNOMON_LOGS_CONSOLE": "json", "GNOMON_EXPORT_SHUTDOWN_TIMEOUT_S": "0.5"}
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=os.environ | settings
     )

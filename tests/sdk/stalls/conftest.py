@@ -96,6 +96,10 @@ class Service:
             rest = [callers.submit(self.ask, "/quick") for _ in range(others)]
             assert [one.result() for one in (first, *rest)] == [200] * (others + 1)
 
+    def until(self, done):
+        """Wait until something is so."""
+        return wait_for(done)
+
     def stall(self):
         """The one stall that was told."""
         wait_for(lambda: self.reporter.stalls)

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -128,10 +129,6 @@ def test_the_line_the_request_and_the_others_are_named(service, path, words, nam
 def test_those_in_progress_are_held_up_too(service):
     """A request that waits for something else cannot go on either."""
     with service.served(app):
-        service.ask_beside("/sleep/1", 3)
-        service.reporter.stalls.clear()
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - here alone
-
         with ThreadPoolExecutor(5) as callers:
             waiting = [callers.submit(service.ask, "/slow") for _ in range(4)]
             time.sleep(0.2)
@@ -162,9 +159,7 @@ def test_a_line_is_told_of_once_in_ten_seconds(service):
     with service.served(app):
         service.ask("/sleep/1", "POST")
         service.ask("/sleep/1", "POST")
-        from conftest import wait_for
-
-        wait_for(lambda: len(service.reporter.stalls) == 2)
+        service.until(lambda: len(service.reporter.stalls) == 2)
     assert service.logged().count(b"price() blocked the event loop") == 1
     (cell,) = service.registry.get("gnomon.event_loop.stalls")._cells.values()
     assert cell.value == 2

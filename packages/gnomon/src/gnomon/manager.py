@@ -30,6 +30,7 @@ from gnomon.logging.sampling import Sampling
 from gnomon.logging.writer import console
 from gnomon.metrics import host_metrics, process_metrics
 from gnomon.metrics.cells import set_exemplar_source
+from gnomon.metrics.classic import classic
 from gnomon.metrics.collect import Deltas
 from gnomon.metrics.endpoint import Endpoint
 from gnomon.metrics.instruments import ObservableCounter
@@ -245,6 +246,7 @@ class ObservabilityManager:
         if is_default(metrics.get_meter_provider()):
             metrics.set_meter_provider(self.recorders.meters)
         registry.cap = settings.cardinality_limit
+        registry.view = classic(settings.namespace) if settings.names == "classic" else None
         set_exemplar_source(_current_span if settings.exemplars and self.config.traces.enabled else None)
         if settings.process:
             process_metrics.register(registry)

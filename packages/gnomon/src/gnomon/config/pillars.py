@@ -75,7 +75,7 @@ class MetricSettings(Part):
     namespace: str = Field(
         "",
         pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$",
-        description="Put before every name we make: `astra` for `astra_...`.",
+        description="Put before the `classic` names: `astra` for `astra_http_requests_total`.",
     )
     names: Literal["otel", "classic"] = Field(
         "otel",

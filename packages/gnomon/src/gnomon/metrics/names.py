@@ -53,9 +53,15 @@ def check_labels(metric: str, kind: str, labels: Iterable[str]) -> tuple[str, ..
     return names
 
 
+# `_count` is the suffix of histograms, says promtool; Prometheus has had names for these before OpenTelemetry had.
+_OF_OLD = {"process.thread.count": "process_threads", "process.open_file_descriptor.count": "process_open_fds"}
+
+
 @lru_cache(4096)
 def exposed(name: str, unit: str, kind: str) -> str:
     """The family's name in Prometheus; a counter's ends in `_total`, as its sample's does."""
+    if name in _OF_OLD:
+        return _OF_OLD[name]
     tokens = [token for token in re.split(r"[^A-Za-z0-9:]+", name) if token]
     tokens += [word for word in _unit_words(unit) if word not in tokens]
     if kind == COUNTER:

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -60,6 +60,9 @@ class Registry:
 
     Args:
         cap: how many label sets an instrument may have, unless it says otherwise itself.
+
+    Attributes:
+        view: what collected families pass through: other names, other labels; None: they stay as they are.
     """
 
     def __init__(self, cap: int = CAP) -> None:
@@ -68,6 +71,7 @@ class Registry:
         self.cap = cap
         self._instruments: dict[tuple[Scope, str], Any] = {}
         self._owners: dict[str, tuple[Any, str]] = {}
+        self.view: Callable[[list[Family]], list[Family]] | None = None
         self._start_ns = time.time_ns()
         self._lock = threading.Lock()
         after_fork(self.reset)
@@ -131,11 +135,12 @@ class Registry:
         ]
         overflowed = [(one, one.overflowed, one.guilty) for one in instruments if getattr(one, "overflowed", 0)]
         refused = [(one, one.refused, "") for one in instruments if getattr(one, "refused", 0)]
-        return [
+        found = [
             *families,
             *self._dropped("gnomon.metrics.overflow", "Measurements that came after the cap on label sets", overflowed),
             *self._dropped("gnomon.metrics.refused", "Values that were no measurements", refused),
         ]
+        return self.view(found) if self.view is not None else found
 
     def _dropped(self, name: str, description: str, counted: list[tuple[Any, int, str]]) -> list[Family]:
         if not counted:
