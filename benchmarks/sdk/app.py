@@ -25,6 +25,7 @@ QUERY = """
         (SELECT sum(i.price) FROM items i WHERE i.order_id = o.id) AS price
     FROM orders o WHERE o.customer = ? ORDER BY o.created DESC LIMIT 40
 """
+TOTALS = "SELECT customer % 10, count(*), sum(total) FROM orders WHERE created > ? GROUP BY 1"
 
 
 class AccessLog:
@@ -61,8 +62,10 @@ def database() -> sqlite3.Connection:
     """Orders of a hundred customers, three items each, the same every time."""
     connection = sqlite3.connect(":memory:", check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer, status, total, created)")
-    connection.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, order_id, price)")
+    connection.execute(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INTEGER, status TEXT, total REAL, created TEXT)"
+    )
+    connection.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, order_id INTEGER, price REAL)")
     orders = [(n, n % 100, "paid", n * 1.5, f"2026-11-{n % 28 + 1:02}T08:00:00Z") for n in range(ROWS)]
     connection.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?)", orders)
     connection.executemany(
@@ -85,12 +88,13 @@ def routes(app: FastAPI, stack: Stack) -> None:
         return {"id": number, "name": "bare"}
 
     @app.get("/real/{number}")
-    async def real(number: int) -> list[dict[str, Any]]:
+    async def real(number: int) -> dict[str, Any]:
         with span("load"):
             log("loading", order_id=number, user="u")
             rows = connection.execute(QUERY, (number % 100,)).fetchall()
+            totals = connection.execute(TOTALS, (f"2026-11-{number % 9 + 1:02}",)).fetchall()
         log("loaded", order_id=number, rows=len(rows))
-        return [dict(row) for row in rows]
+        return {"orders": [dict(row) for row in rows], "totals": [tuple(row) for row in totals]}
 
 
 def main() -> None:
