@@ -136,7 +136,7 @@ def redis_server(*settings: str) -> Iterator[int]:
 
 @contextmanager
 def postgres_server() -> Iterator[int]:
-    """A PostgreSQL of our own; gives its port. It refuses to run as root, so that it runs as its package's user then."""
+    """A PostgreSQL of our own; gives its port. It refuses root, and runs as its package's user then."""
     if not POSTGRES:
         pytest.skip("PostgreSQL is not installed")
     bin_, port = POSTGRES[-1].parent, free_port()

@@ -150,7 +150,7 @@ async def test_credentials_do_not_leave(caller: Any, seen: Seen, url: str) -> No
 async def test_suppressed_calls_leave_no_trace(caller: Any, seen: Seen, url: str) -> None:
     """Under the API's suppression nothing is recorded, and no header is added."""
     for key in ("suppress_instrumentation", "suppress_http_instrumentation"):
-        token = api.attach(api.set_value(key, True))
+        token = api.attach(api.set_value(key, value=True))
         with seen.installed(caller.module):
             answer = await caller.call("GET", f"{url}/headers")
         api.detach(token)

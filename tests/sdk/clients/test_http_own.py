@@ -22,7 +22,7 @@ from gnomon.integrations.starlette import instrument_app
 
 
 def test_httpx_transports_of_any_kind(seen: Seen) -> None:
-    """A custom transport is seen, also one that is mounted, by a client that was there before us; our span is current."""
+    """Custom and mounted ones are seen, in clients that were there before us; inside our span is current."""
     inside = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -56,7 +56,7 @@ async def test_httpx_streams(seen: Seen, url: str) -> None:
         async with httpx.AsyncClient() as client, client.stream("GET", f"{url}/stream") as response:
             assert len(seen.clients) == 1
             assert sum([len(piece) async for piece in response.aiter_bytes()]) == 20_000
-        with httpx.Client() as blocking, blocking.stream("GET", f"{url}/stream") as answered:
+        with httpx.Client() as blocking, blocking.stream("GET", f"{url}/stream") as answered:  # noqa: ASYNC212 - the other kind
             assert sum(len(piece) for piece in answered.iter_bytes()) == 20_000
     assert len(seen.clients) == 2
 
@@ -104,7 +104,7 @@ def test_requests_with_a_port_that_is_none(seen: Seen) -> None:
 
 @pytest.fixture
 async def own_url() -> AsyncIterator[str]:
-    """aiohttp's server: a websocket, and a connection that is cut the first time."""
+    """The server of aiohttp: a websocket, and a connection that is cut the first time."""
     asked: list[int] = []
 
     async def echo(request: web.Request) -> web.WebSocketResponse:

@@ -181,7 +181,7 @@ def test_suppressed_and_uninstalled(blocking: redis.Redis, seen: Seen) -> None:
     """Neither leaves a trace; what is undone is as it was."""
     before = redis.Redis.execute_command
     with seen.installed(ours):
-        token = api.attach(api.set_value("suppress_instrumentation", True))
+        token = api.attach(api.set_value("suppress_instrumentation", value=True))
         blocking.get("k")
         blocking.pipeline().get("k").execute()
         api.detach(token)

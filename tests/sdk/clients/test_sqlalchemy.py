@@ -101,10 +101,16 @@ def test_many_rows_are_a_batch(postgres: Engine, seen: Seen) -> None:
             session.commit()
     batch, many = seen.clients
     assert (batch.name, batch.attributes["db.operation.batch.size"]) == ("BATCH INSERT users", 7)
-    assert batch.attributes["db.query.text"] == "INSERT INTO users (id, email) VALUES (?)"
-    assert many.attributes["db.query.text"].startswith("INSERT INTO users (email) VALUES (?) RETURNING")
+    assert (
+        batch.attributes["db.query.text"]
+        == "INSERT INTO users (id, email) VALUES (%(id)s::INTEGER, %(email)s::VARCHAR)"
+    )
+    assert many.attributes["db.query.text"].startswith("INSERT INTO users (email)")
+    assert many.attributes["db.query.text"].count("VARCHAR") < 3
     assert many.attributes["db.collection.name"] == "users"
-    assert b"b.c" not in seen.exported()
+    body = seen.exported()
+    assert b"@b.c" not in body
+    assert b"@d.e" not in body
 
 
 def test_a_query_that_fails_on_sqlite(sqlite: Engine, seen: Seen) -> None:
@@ -175,7 +181,7 @@ def test_suppressed_and_uninstalled(sqlite: Engine, seen: Seen) -> None:
     """Neither leaves a trace."""
     before = Engine.raw_connection
     with seen.installed(ours), sqlite.connect() as connection:
-        token = api.attach(api.set_value("suppress_instrumentation", True))
+        token = api.attach(api.set_value("suppress_instrumentation", value=True))
         connection.execute(text("SELECT 1"))
         api.detach(token)
     assert Engine.raw_connection is before
@@ -234,9 +240,9 @@ def test_what_is_known_is_bounded(sqlite: Engine, seen: Seen, monkeypatch: pytes
     monkeypatch.setattr(ours, "MOST_KNOWN", 3)
     database = Engines(seen.telemetry).database(sqlite)
     for number in range(10):
-        database.known(f"SELECT {number}", False, FINE)
+        database.known(f"SELECT {number}", batch=False, failure=FINE)
     assert len(database._known) <= 3
-    database.known("SELECT " + "1," * 5000, False, FINE)
+    database.known("SELECT " + "1," * 5000, batch=False, failure=FINE)
     assert all(len(statement) < 5000 for statement, *_ in database._known)
 
 
@@ -270,7 +276,7 @@ def test_names_of_systems_and_pools(url: str, system: str, name: str, seen: Seen
     engine.url, engine.logging_name = made, None  # type: ignore[attr-defined]
     database = Database(Engines(seen.telemetry), engine, lambda: None)  # type: ignore[arg-type]
     assert database.pool_name == name
-    assert database.known("SELECT 1", False, FINE).block[1]["db.system.name"] == system
+    assert database.known("SELECT 1", batch=False, failure=FINE).block[1]["db.system.name"] == system
 
 
 def test_double_quotes_are_values_to_mysql(seen: Seen) -> None:
@@ -280,7 +286,7 @@ def test_double_quotes_are_values_to_mysql(seen: Seen) -> None:
     for url in ("mysql+pymysql://db/shop", "sqlite://"):
         engine.url, engine.logging_name = sqlalchemy.make_url(url), None  # type: ignore[attr-defined]
         database = Database(Engines(seen.telemetry), engine, lambda: None)  # type: ignore[arg-type]
-        shown.append(database.known('SELECT "x" FROM t', False, FINE).block[1]["db.query.text"])
+        shown.append(database.known('SELECT "x" FROM t', batch=False, failure=FINE).block[1]["db.query.text"])
     assert shown == ["SELECT ? FROM t", 'SELECT "x" FROM t']
 
 

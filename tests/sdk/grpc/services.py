@@ -100,6 +100,7 @@ class Blocking:
 
     def __init__(self) -> None:
         self.released, self.waiting = threading.Event(), threading.Event()
+        self.context: Any = None
         self.inside: list[Any] = []
 
     def _do(self, what: bytes, context: Any) -> bytes:
@@ -114,9 +115,15 @@ class Blocking:
         if what == b"raise":
             raise LookupError("the shelf is empty")
         if what == b"wait":
+            self.context = context
             self.waiting.set()
             self.released.wait(20)
         return what
+
+    def release_when_gone(self) -> None:
+        """Let the handler go on that waits, once its server knows that nobody waits for it."""
+        until(lambda: not self.context.is_active())
+        self.released.set()
 
     def unary_unary(self, request: bytes, context: Any) -> bytes:
         return self._do(request, context)

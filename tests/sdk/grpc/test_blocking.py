@@ -85,7 +85,7 @@ def test_the_deadline_passes(seen: Seen, blocking: Pair, kind: str) -> None:
         call(channel, kind, b"wait", timeout=0.2)
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     until(lambda: len(seen.clients) == 1)
-    service.released.set()
+    service.release_when_gone()
     server, client = seen.pair()
     assert code(server) == code(client) == 4
     assert server.status.status_code is client.status.status_code is StatusCode.ERROR
@@ -103,7 +103,7 @@ def test_a_caller_cancels(seen: Seen, blocking: Pair, kind: str) -> None:
     assert service.waiting.wait(20)
     assert rpc.cancel()
     until(lambda: len(seen.clients) == 1)
-    service.released.set()
+    service.release_when_gone()
     server, client = seen.pair()
     assert code(server) == code(client) == 1
     assert server.status.status_code is StatusCode.UNSET
@@ -126,7 +126,7 @@ def test_an_abandoned_stream_ends(seen: Seen, kind: str, options: Any) -> None:
         del rpc
         gc.collect()
         until(lambda: len(seen.clients) == 1)
-        service.released.set()
+        service.release_when_gone()
         ours, client = seen.pair()
         assert code(ours) == code(client) == 1
     server.stop(0).wait()
@@ -143,7 +143,7 @@ def test_the_server_stops(seen: Seen, kind: str) -> None:
         stopped = server.stop(0)
         with pytest.raises(grpc.RpcError) as raised:
             outcome.result(20)
-        service.released.set()
+        service.release_when_gone()
         ours, client = seen.pair()
         assert code(ours) == 1
         assert code(client) == raised.value.code().value[0]

@@ -23,6 +23,7 @@ from gnomon.integrations.telemetry import Telemetry
 from gnomon.issues.limiter import Limiter
 from gnomon.issues.recorder import Recorder
 from gnomon.logging import exceptions
+from gnomon.logging.bridges import servers
 from gnomon.logging.categories import LogCategory
 from gnomon.logging.levels import Levels
 from gnomon.logging.pipeline import Pipeline
@@ -33,7 +34,7 @@ from gnomon.metrics.cells import set_exemplar_source
 from gnomon.metrics.classic import classic
 from gnomon.metrics.collect import Deltas
 from gnomon.metrics.endpoint import Endpoint
-from gnomon.metrics.instruments import ObservableCounter
+from gnomon.metrics.instruments import Counter, ObservableCounter
 from gnomon.metrics.registry import Registry
 from gnomon.privacy.masking import HARMLESS_VALUES, Masker
 from gnomon.process.clock import SYSTEM, Clock
@@ -46,6 +47,7 @@ from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer
 from gnomon.wire import envelope
 from gnomon.wire import metrics as wire_metrics
+from gnomon.wire.attributes import Mask
 
 if TYPE_CHECKING:
     from gnomon.config.pillars import TraceSettings
@@ -197,9 +199,15 @@ class ObservabilityManager:
             self.propagator,
             access,
             self.endpoint,
+            self._opened,
             self._last_words,
             {"excluded_urls": config.traces.excluded_urls, "metrics_path": config.metrics.path},
         )
+
+    def _opened(self) -> None:
+        """An application starts: by now its server has set up its own logging."""
+        if self.config.logs.capture_stdlib:
+            self._undo.append(servers.install(access_log=self.config.logs.access_log))
 
     def _last_words(self) -> None:
         self.flush(self.config.export.shutdown_timeout_s)
@@ -304,10 +312,20 @@ class ObservabilityManager:
             levels=Levels(settings.level, settings.levels),
             sampling=Sampling(settings.sampling),
             mask=self.mask,
-            masks={LogCategory.SECURITY: self.mask.keeping("ip", "client_ip", "id")} if self.mask else None,
+            masks=_masks(self.mask),
             describe=self.issues.attributes if self.config.issues.enabled else exceptions.described,
+            on_security=self._security_counter(),
         )
+        self._pumps[0].every(1.0, self.pipeline.levels.tick)
         return self.pipeline
+
+    def _security_counter(self) -> Callable[[str], object]:
+        """Counts security events, for alerts."""
+        if not self.config.metrics.enabled:
+            return lambda _: None
+        registry, told = self.recorders.registry, "Security events that were logged"
+        counter = Counter("gnomon.security.events", told, ("security_event",), registry=registry)
+        return lambda event: counter.inc(security_event=event)
 
     def _start_integrations(self) -> None:
         if self.pipeline is not None:
@@ -337,6 +355,7 @@ class ObservabilityManager:
         if self.pipeline is not None:
             self.pipeline.levels.configure(config.logs.level, config.logs.levels)
             self.pipeline.resample(Sampling(config.logs.sampling))
+            self.pipeline.remask(self.mask, _masks(self.mask))
 
     def _hand_over(self, signal: Signal, body: bytes) -> None:
         for exporter in self.components.of(Exporter).values():
@@ -382,6 +401,11 @@ def _masker(config: "ObservabilityConfig") -> Masker | None:
         allowed_patterns=privacy.allowed_patterns,
         secret_keys=privacy.secret_keys,
     )
+
+
+def _masks(mask: Masker | None) -> dict[str, Mask | None]:
+    """Who guards the service needs to see from where it is attacked, and as whom."""
+    return {LogCategory.SECURITY: mask.keeping("ip", "client_ip", "id")} if mask else {}
 
 
 def _current_span() -> tuple[bytes, bytes] | None:

@@ -1,7 +1,7 @@
 """How a low part starts the whole: by name, when it is asked to, so that imports still go one way.
 
-The seeds' classes (`DistributedTracing("orders")`, `create_structured_logger("orders")`) are each a beginning: whoever
-makes the first one has started the SDK.
+`DistributedTracing("orders")` is a beginning: whoever makes the first one has started the SDK. A logger is not: loggers
+are made when modules are imported, before anybody could have given settings.
 """
 
 import importlib

@@ -168,7 +168,7 @@ class Middleware:
         self._propagator = telemetry.propagator
         self._w3c = telemetry.propagator.w3c
         self._begin = telemetry.tracer("gnomon.integrations.asgi").begin
-        self.access, self._flush = telemetry.access, telemetry.flush
+        self.access, self._opened, self._flush = telemetry.access, telemetry.opened, telemetry.flush
         self.correlates = telemetry.access is not None
         self._endpoint, self._metrics_path = telemetry.endpoint, telemetry.options.get("metrics_path", "")
         patterns = [*telemetry.options.get("excluded_urls", ())]
@@ -181,7 +181,7 @@ class Middleware:
         """One request, connection or lifespan."""
         kind = scope["type"]
         if kind == "lifespan":
-            await self.app(scope, receive, self._flushing(send))
+            await self.app(scope, receive, self._lifespan(send))
             return
         if self._excluded is not None and self._excluded(scope["path"]):
             if kind == "http" and scope["path"] == self._metrics_path and self._endpoint is not None:
@@ -228,11 +228,13 @@ class Middleware:
         span = self._begin(name, SERVER, parent, attributes, started_ns, context)
         return span, with_span(span, context)
 
-    def _flushing(self, send: Send) -> Send:
-        """Send what waits before a server hears that the application is done: it may end the process by a signal."""
+    def _lifespan(self, send: Send) -> Send:
+        """Be told of the application's start and end, the end before its server, which may end the process then."""
 
         async def sending(message: Message) -> None:
-            if message["type"] == "lifespan.shutdown.complete" and self._flush is not None:
+            if message["type"] == "lifespan.startup.complete" and self._opened is not None:
+                self._opened()
+            elif message["type"] == "lifespan.shutdown.complete" and self._flush is not None:
                 await asyncio.to_thread(self._flush)
             await send(message)
 

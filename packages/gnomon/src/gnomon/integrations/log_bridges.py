@@ -29,7 +29,7 @@ def bridged(pipeline: Pipeline, settings: "LogSettings") -> list[Undo]:
         if wanted:
             importing.when_imported(library, lambda library=library: undo.append(_installed(library, pipeline)))  # type: ignore[misc]  # bound now
     if is_default(_logs.get_logger_provider()):
-        _logs.set_logger_provider(LoggerProvider(pipeline))
+        _logs.set_logger_provider(LoggerProvider())
     return undo
 
 

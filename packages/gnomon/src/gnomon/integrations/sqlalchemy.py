@@ -79,15 +79,23 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
 class Statement:
     """A statement on its way."""
 
-    __slots__ = ("batch", "database", "span", "started_s", "text", "token")
+    __slots__ = ("batch", "database", "fine", "span", "started_s", "text", "token")
 
-    def __init__(self, database: "Database", text: str, batch: int, span: Any, token: Any) -> None:
-        self.database, self.text, self.batch, self.span, self.token = database, text, batch, span, token
+    def __init__(self, database: "Database", text: str, batch: int, fine: Known, span: Any, token: Any) -> None:
+        self.database, self.text, self.batch, self.fine, self.span, self.token = (
+            database,
+            text,
+            batch,
+            fine,
+            span,
+            token,
+        )
         self.started_s = perf_counter()
 
     def end(self, failure: Failure, error: BaseException | None) -> None:
         """Write down how it went."""
-        known, span = self.database.known(self.text, self.batch > 1, failure), self.span
+        known = self.fine if error is None else self.database.known(self.text, self.batch > 1, failure)
+        span = self.span
         span.block = known.block
         known.observe(perf_counter() - self.started_s)
         if isinstance(error, Exception):
@@ -135,9 +143,9 @@ class Engines:
                 batch = len(parameters) if many and isinstance(parameters, list) else 0
                 database = self.database(connection.engine)
                 attributes = {"db.operation.batch.size": batch} if batch > 1 else None
-                name = database.known(text, batch > 1, FINE).name
-                span = self.begin_span(name, CLIENT, now.get(SPAN_KEY), attributes, None, now)
-                context._gnomon = Statement(database, text, batch, span, attach(with_span(span, now)))  # noqa: SLF001 - our own mark
+                fine = database.known(text, batch > 1, FINE)
+                span = self.begin_span(fine.name, CLIENT, now.get(SPAN_KEY), attributes, None, now)
+                context._gnomon = Statement(database, text, batch, fine, span, attach(with_span(span, now)))  # noqa: SLF001 - our own mark
         except Exception:
             log.exception("A statement could not be followed")
         return statement, parameters

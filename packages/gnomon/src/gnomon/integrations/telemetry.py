@@ -23,6 +23,8 @@ class Telemetry:
         access: where a served request is logged; None: it is not.
         endpoint: what a scrape is answered with; None: scrapes are not ours.
         flush: sends what waits; called when an application shuts down, for its process may end without another word.
+        opened: called when an application has started.
+        flush: sends what waits; called when an application ends, for its process may end without another word.
         options: the integration's own settings.
     """
 
@@ -31,6 +33,7 @@ class Telemetry:
     propagator: Propagator
     access: Source | None = None
     endpoint: Endpoint | None = None
+    opened: Callable[[], object] | None = None
     flush: Callable[[], object] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 from opentelemetry.util.types import AnyValue, Attributes
 
 from gnomon.logging.categories import LogLevel, level_of
-from gnomon.logging.pipeline import Pipeline
+from gnomon.logging.pipeline import Pipeline, current
 from gnomon.logging.source import Ids, Source
 from gnomon.wire import logs as wire
 from gnomon.wire.envelope import Scope
@@ -80,9 +80,12 @@ class Logger(ApiLogger):
 
 
 class LoggerProvider(ApiLoggerProvider):
-    """Makes loggers that log through a pipeline. Set it by `opentelemetry._logs.set_logger_provider`."""
+    """Makes loggers that log through a pipeline; None: the one in use.
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    Set it by `opentelemetry._logs.set_logger_provider`.
+    """
+
+    def __init__(self, pipeline: Pipeline | None = None) -> None:
         self._pipeline = pipeline
 
     def get_logger(
@@ -91,7 +94,7 @@ class LoggerProvider(ApiLoggerProvider):
         """A logger whose records stand under this instrumentation scope."""
         told = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in (attributes or {}).items())
         scope = Scope(name, version or "", schema_url or "", told)
-        return Logger(self._pipeline.source(name, scope=scope))
+        return Logger((self._pipeline or current()).source(name, scope=scope))
 
 
 def _level(severity: SeverityNumber | None) -> int:

@@ -32,14 +32,19 @@ def tag(field: int, wire_type: int) -> bytes:
     return varint(field << 3 | wire_type)
 
 
+# What stands before a message, text or bytes field, for the numbers that OTLP has.
+_DELIMITED = tuple(tag(field, 2) for field in range(32))
+
+
 def delimited(field: int, body: bytes) -> bytes:
-    """A message, string or bytes field."""
-    return tag(field, 2) + length(len(body)) + body
+    """A message, string or bytes field, of a number below 32."""
+    return _DELIMITED[field] + length(len(body)) + body
 
 
 def text(field: int, value: str) -> bytes:
     """A string field; surrogates that no UTF-8 can carry become question marks."""
-    return delimited(field, value.encode("utf-8", "replace"))
+    body = value.encode("utf-8", "replace")
+    return _DELIMITED[field] + length(len(body)) + body
 
 
 def double(value: float) -> bytes:
