@@ -39,6 +39,18 @@ def test_httpx_transports_of_any_kind(seen: Seen) -> None:
     assert current().get(SPAN_KEY) is None
 
 
+def test_httpx_a_transport_that_takes_headers_away(seen: Seen) -> None:
+    """What is gone already need not be taken back."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        del request.headers["traceparent"]
+        return httpx.Response(200)
+
+    with httpx.Client(transport=httpx.MockTransport(handler)) as client, seen.installed(ours_httpx):
+        assert client.get("http://x/").status_code == 200
+    assert seen.client.name == "GET"
+
+
 async def test_httpx_into_an_application(seen: Seen) -> None:
     """Through an ASGITransport client and server are one trace, though they share a task."""
     app = application()

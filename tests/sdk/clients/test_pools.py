@@ -1,6 +1,7 @@
 """The numbers of SQLAlchemy's pools."""
 
 import gc
+import logging
 import os
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import sqlalchemy
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool.base import _ConnectionFairy
 from tests.sdk.clients.seen import Seen
 from tests.sdk.clients.servers import wait_until
 
@@ -138,6 +140,26 @@ def test_a_forked_child_has_nobody_waiting(seen: Seen, tmp_path: Path) -> None:
             os._exit(engines.database(engine).pending)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert engines.database(engine).pending == 3
+    engine.dispose()
+
+
+def test_our_faults_stay_with_us(
+    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever of ours raises, a connection is to be had."""
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("ours")
+
+    engine = engine_of(tmp_path)
+    with seen.installed(ours), caplog.at_level(logging.CRITICAL + 1):
+        with monkeypatch.context() as patched:
+            patched.setattr(ours.Engines, "database", broken)
+            with engine.connect() as connection:
+                assert connection.execute(text("SELECT 1")).scalar() == 1
+        with monkeypatch.context() as patched:
+            patched.setattr(_ConnectionFairy, "info", property(broken))
+            engine.connect().close()
     engine.dispose()
 
 

@@ -32,7 +32,7 @@ from tests.sdk.grpc.services import (
 
 from gnomon.context import with_span
 from gnomon.integrations import grpc as integration
-from gnomon.integrations.grpc import aio_client, calls, client
+from gnomon.integrations.grpc import addresses, aio_client, calls, client
 from gnomon.integrations.grpc.server import Handlers, wrapped
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.tracing.propagation import Propagator
@@ -559,7 +559,7 @@ def test_memories_are_bounded(seen: Seen) -> None:
 )  # fmt: skip
 def test_who_called(shown: str, pairs: dict[str, Any]) -> None:
     """The ways in which grpc writes a peer."""
-    assert dict(calls.client_of(shown)) == pairs
+    assert dict(addresses.client_of(shown)) == pairs
 
 
 @pytest.mark.parametrize(
@@ -575,7 +575,7 @@ def test_who_called(shown: str, pairs: dict[str, Any]) -> None:
 )
 def test_who_is_called(target: Any, pairs: dict[str, Any]) -> None:
     """A channel's ways to write a target."""
-    assert dict(calls.server_of(target)) == pairs
+    assert dict(addresses.server_of(target)) == pairs
 
 
 @pytest.mark.parametrize("formats", [("b3",), ("tracecontext",), ("tracecontext", "baggage")])

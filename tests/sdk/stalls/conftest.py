@@ -71,6 +71,10 @@ class Service:
         try:
             wait_for(lambda: server.started and any(one.known for one in self.watchdog._watched))
             self.port = server.servers[0].sockets[0].getsockname()[1]
+            self.ask("/quick")  # what is imported and compiled with the first request takes its time
+            time.sleep(0.3)
+            self.reporter.stalls.clear()
+            self.ended.clear()
             yield self
         finally:
             server.should_exit = True

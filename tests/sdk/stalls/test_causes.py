@@ -18,13 +18,8 @@ app = FastAPI()
 background = set()
 
 
-def sort():
-    """Holds the interpreter: one call of C, without a single line of Python in it."""
-    return sorted(range(1_500_000, 0, -1), key=None) and sorted([(-i * 7919 % 4_000_037) for i in range(50)])
-
-
 def one_long_call(numbers):
-    """The same, on what was made before."""
+    """Holds the interpreter: one call of C, without a single line of Python in it."""
     numbers.sort()
 
 
@@ -125,7 +120,8 @@ def test_a_debugger_is_no_stall(asyncio_service, tmp_path):
     exec(compile((tmp_path / "pdb.py").read_text(), str(tmp_path / "pdb.py"), "exec"), space)  # noqa: S102 - ours
 
     async def debugged(scope, receive, send):
-        space["interaction"]()
+        if scope["path"] == "/":
+            space["interaction"]()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
@@ -139,7 +135,6 @@ def test_a_stopped_process_blames_no_line(tmp_path):
     """SIGSTOP in the middle of a request: nothing ran, and no line is at fault."""
     out = run_stopped(tmp_path, "while time.monotonic() < ends: pass")
     assert "starved the process got no CPU" in out
-    assert "blocked" not in out
 
 
 def run_stopped(tmp_path, does):

@@ -40,23 +40,41 @@ class Address:
     @classmethod
     def of(cls, url: str) -> "Address":
         """Read a URL; ExportError says what is wrong with it."""
-        parts = urlsplit(url if "://" in url else f"http://{url}")
         try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port
         except ValueError as error:
-            raise ExportError(f"the endpoint {url!r} has no valid port", hint="Ports are 1 to 65535") from error
+            raise ExportError(
+                f"the endpoint {url!r} has no valid host and port: {error}", hint="Ports are 1 to 65535"
+            ) from error
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ExportError(f"the endpoint {url!r} is not an http:// or https:// URL")
         secure = parts.scheme == "https"
-        return cls(secure, parts.hostname, port or (443 if secure else 80), parts.path or "/")
+        path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        return cls(secure, parts.hostname, port or (443 if secure else 80), path)
 
 
-class _Deadlined(socket.SocketIO):
-    """Reads under one deadline: a receiver that drips bytes cannot hold us longer than one that hangs."""
+class _Deadlined(io.RawIOBase):
+    """Reads under one deadline: a receiver that drips bytes cannot hold us longer than one that hangs.
 
-    def __init__(self, sock: socket.socket, deadline_s: float) -> None:
-        super().__init__(sock, "r")
-        self._socket, self._deadline_s = sock, deadline_s
+    Args:
+        raw: the socket's own file: as long as it is open, so is the socket, whoever else has closed it.
+        sock: the socket.
+        deadline_s: on the monotonic clock.
+    """
+
+    def __init__(self, raw: Any, sock: socket.socket, deadline_s: float) -> None:
+        super().__init__()
+        self._raw, self._socket, self._deadline_s = raw, sock, deadline_s
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """Let go of the socket too."""
+        self._raw.close()
+        super().close()
 
     def readinto(self, buffer: Any) -> int | None:
         """As a socket's, but never beyond the deadline."""
@@ -64,7 +82,8 @@ class _Deadlined(socket.SocketIO):
         if left <= 0:
             raise TimeoutError("the answer took too long")
         self._socket.settimeout(left)
-        return super().readinto(buffer)
+        read: int | None = self._raw.readinto(buffer)
+        return read
 
 
 class _Response(http.client.HTTPResponse):
@@ -72,8 +91,7 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, deadline_s: float, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self.fp.close()
-        self.fp = io.BufferedReader(_Deadlined(sock, deadline_s))
+        self.fp = io.BufferedReader(_Deadlined(self.fp.detach(), sock, deadline_s))
 
 
 @dataclass(slots=True)
@@ -102,7 +120,7 @@ class HttpSender:
             body = _gzipped(body)
             headers["Content-Encoding"] = "gzip"
         deadline_s = time.monotonic() + timeout_s
-        kept = self._connection is not None
+        kept = self._connection is not None and self._connection.sock is not None
         try:
             try:
                 return self._post(self.addresses[signal], body, headers, deadline_s)
@@ -119,14 +137,11 @@ class HttpSender:
             return Answer(Verdict.AGAIN, f"{type(error).__name__}: {error}")
 
     def _post(self, address: Address, body: bytes, headers: Mapping[str, str], deadline_s: float) -> Answer:
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("no time left")
         connection = self._connection
-        if connection is None:
-            connection = self._connection = self._opened(address, left_s)
-        if connection.sock:
-            connection.sock.settimeout(left_s)
+        if connection is None or connection.sock is None:  # without a socket: the receiver closed it after its answer
+            connection = self._connection = self._opened(address, _left_s(deadline_s))
+            connection.connect()
+        connection.sock.settimeout(_left_s(deadline_s))
         connection.response_class = partial(_Response, deadline_s=deadline_s)  # type: ignore[assignment]
         connection.request("POST", address.path, body, dict(headers))
         response = connection.getresponse()
@@ -151,6 +166,13 @@ class HttpSender:
         connection, self._connection = self._connection, None
         if connection is not None and connection.sock is not None:
             socket.close(connection.sock.detach())
+
+
+def _left_s(deadline_s: float) -> float:
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("no time left")
+    return left_s
 
 
 def _gzipped(body: bytes) -> bytes:

@@ -68,5 +68,9 @@ def _begun(requests: Requests, request: Any) -> tuple[Attempt | None, list[str]]
 
 def _take_back(request: Any, added: list[str]) -> None:
     """A redirect copies the headers of its request: ours would look there like the caller's own."""
+    headers = request.headers
     for name in added:
-        request.headers.pop(name, None)
+        try:  # not `pop`, which looks twice
+            del headers[name]
+        except KeyError:  # someone on the way has taken it
+            pass

@@ -25,10 +25,12 @@ log = logging.getLogger("gnomon.stalls")
 LASTING_S = (5.0, 30.0)
 # After a second a stall is no surprise any more, and is looked at less often.
 SETTLED_AFTER_S, SETTLED_LOOK_S = 1.0, 0.25
-# A share of wall time below which a process, while it should have run, got no CPU.
-NO_CPU_RATIO = 0.2
-# A look sees work when the process used more of a core than this since the last: a guess that keeps idle loops cheap.
-WORK_RATIO = 0.05
+# Whoever holds the interpreter computes; a process that had less of a core than this, while none of its threads that
+# we know of could run, was not given more.
+NO_CPU_RATIO = 0.6
+# A wake-up costs 60 to 200 us of CPU, more than anything that is done in it, so an idle process is looked at seldom: a
+# look uses a fifth of a millisecond itself, a request about one.
+WORK_RATIO, NOTHING_S = 0.05, 0.001
 
 
 class Watchdog:
@@ -47,7 +49,7 @@ class Watchdog:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._ending = False
-        self._busy = False
+        self._pace, self._looked = 1.0, (0.0, 0.0)
         after_fork(self._reborn)
 
     def start(self) -> None:
@@ -131,19 +133,19 @@ class Watchdog:
         if oldest_s is not None and time.monotonic() - oldest_s > SETTLED_AFTER_S:
             return SETTLED_LOOK_S
         owed = any(one.pinged_s is not None for one in self._watched)
-        return self.threshold_s / 4 if owed or self._busy else self.threshold_s
+        return self.threshold_s * (0.25 if owed else self._pace)
 
     def _look(self, due_s: float) -> None:
         now_s, cpu_s = time.monotonic(), time.process_time()
         stacks = sys._current_frames()  # noqa: SLF001 - the interpreter's own way to see other threads
         overslept_s = max(now_s - due_s, 0.0)
-        self._busy = False
+        used_s, since_s, self._looked = cpu_s - self._looked[1], now_s - self._looked[0], (now_s, cpu_s)
+        self._pace = 0.25 if used_s > WORK_RATIO * since_s else 1.0 if used_s > NOTHING_S else 2.0
         for watched in [one for one in self._watched if one.known]:
             frame = stacks.get(watched.thread)
             if frame is None:  # its thread is gone
                 self._forget(watched)
                 continue
-            self._busy |= cpu_s - watched.looked_cpu_s > WORK_RATIO * (now_s - watched.looked_s)
             if watched.pinged_s is None:
                 self._look_at(watched, frame, now_s, overslept_s)
             elif watched.answered_s is None:
@@ -213,7 +215,7 @@ class Watchdog:
         lasted_s = answered_s - stall.since_s
         if lasted_s >= self.threshold_s and not stall.debugged:
             mark(stall, lasted_s)
-            self._tell(stall, lasted_s, cpu_s, came)
+            self._tell(stall, lasted_s, watched.answered_cpu_s or cpu_s, came)
 
     def _tell(self, stall: Open, lasted_s: float, cpu_s: float, came: int, *, lasting: bool = False) -> None:
         self._reporter.tell(judged(stall, lasted_s, cpu_s - stall.cpu_s, came, self._traffic.known, lasting=lasting))

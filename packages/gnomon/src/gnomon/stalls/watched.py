@@ -43,7 +43,7 @@ class Watched:
         self.loop, self._traffic, self._met = loop, traffic, met
         self.thread, self.known = threading.get_ident(), False
         self.base: CodeType | None = None
-        self.looked_s = self.looked_cpu_s = self.idle_s = 0.0
+        self.looked_s = self.looked_cpu_s = self.idle_s = self.answered_cpu_s = 0.0
         self.pinged_s: float | None = None
         self.answered_s: float | None = None
         self.settled = False
@@ -77,6 +77,7 @@ class Watched:
         if stall is None:
             self.settled = True
         else:
+            self.answered_cpu_s = time.process_time()
             self._turns = TURNS
             self._turn(stall, answered_s + (answered_s - stall.since_s) * AFTERMATH_RATIO)
         self.answered_s = answered_s  # last: the watchdog then looks at the rest

@@ -168,8 +168,17 @@ class Tracer(ApiTracer):
         provider = self._provider
         sampled, state = remote.sampled, remote.state
         if not provider.parent_based:
-            sampled = provider.sampler.decide(remote.trace).sampled
+            decided = provider.sampler.decide(remote.trace)
+            sampled = decided.sampled
+            if state or decided.state:
+                state = _restated(state, decided.state)
         return Local(remote.trace, sampled, state, held=not sampled and provider.recording.keep)
+
+
+def _restated(state: str, ours: str) -> str:
+    """A caller's trace state with our threshold in the place of its own: ours is what the trace was kept by."""
+    others = [entry for entry in state.split(",") if not entry.strip().startswith("ot=")]
+    return ",".join([ours, *others] if ours else others)
 
 
 def _foreign(span: Any) -> Remote | None:

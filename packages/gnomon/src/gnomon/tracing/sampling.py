@@ -23,10 +23,12 @@ class Decision:
     Attributes:
         sampled: whether it is recorded.
         state: what stands in its trace state, e.g. `ot=th:c`; empty when every trace is taken or none counted.
+        ratio: the share of traces that are taken now, 0 to 1.
     """
 
     sampled: bool
     state: str = ""
+    ratio: float = 1.0
 
 
 TAKEN, LEFT = Decision(sampled=True), Decision(sampled=False)
@@ -73,7 +75,9 @@ class Ratio:
         self._threshold = round(_SPACE * (1 - ratio))
         # Trailing zeros say nothing, and are left out by the specification.
         digits = f"{self._threshold:014x}".rstrip("0")
-        self._taken = Decision(sampled=True, state=f"ot=th:{digits}") if 0 < self._threshold < _SPACE else TAKEN
+        self._taken = TAKEN
+        if 0 < self._threshold < _SPACE:
+            self._taken = Decision(sampled=True, state=f"ot=th:{digits}", ratio=ratio)
 
     def decide(self, trace: bytes) -> Decision:
         """By the last 56 bits of the trace id, which are random."""
@@ -153,11 +157,15 @@ class Throttled:
         self._ratio = Ratio(1.0)
 
     def decide(self, trace: bytes) -> Decision:
-        """The inner decision, and with the share's probability a no."""
-        share = self._share()
-        if share >= 1:
-            return self.inner.decide(trace)
-        if share != self._ratio.ratio:
-            self._ratio.set(share)
-        decided = self.inner.decide(trace)
-        return decided if decided.sampled and self._ratio.decide(trace).sampled else LEFT
+        """The inner decision, and with the share's probability a no.
+
+        Both look at the same bits of the id. So one threshold stands for both shares: of two that were asked one after
+        the other, the lower would do nothing.
+        """
+        share, decided = self._share(), self.inner.decide(trace)
+        if share >= 1 or not decided.sampled:
+            return decided
+        ratio = decided.ratio * share
+        if ratio != self._ratio.ratio:
+            self._ratio.set(ratio)
+        return self._ratio.decide(trace)

@@ -318,9 +318,10 @@ class Span(ApiSpan):
 
     def _held(self, held: list[tuple[Lane, bytes]], record: bytes) -> None:
         """Keep back a record of a trace that was not sampled; its root decides whether it was worth keeping."""
-        if len(held) < MOST_HELD:
+        inner = self.parent is not None and not self.remote
+        if len(held) < MOST_HELD or not inner:
             held.append((self._lane, record))
-        if self.parent is not None and not self.remote:
+        if inner:
             return
         local, slower_ns = self.local, self._recording.slower_than_ns
         local.held = []  # what ends after its root (background work) begins a new account, and is let go

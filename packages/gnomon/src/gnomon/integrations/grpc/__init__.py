@@ -18,9 +18,10 @@ from opentelemetry.trace import SpanKind
 
 from gnomon.context import current
 from gnomon.integrations.grpc import aio_client, client
+from gnomon.integrations.grpc.addresses import Pairs, server_of
 from gnomon.integrations.grpc.aio_server import AioServerInterceptor
 from gnomon.integrations.grpc.aio_server import wrapped as aio_wrapped
-from gnomon.integrations.grpc.calls import Pairs, Side, mistake, server_of, suppressed
+from gnomon.integrations.grpc.calls import Side, mistake, suppressed
 from gnomon.integrations.grpc.registration import Earlier
 from gnomon.integrations.grpc.server import Handlers, ServerInterceptor, wrapped
 from gnomon.integrations.telemetry import Telemetry

@@ -7,20 +7,11 @@ from typing import Any
 
 import grpc
 
-from gnomon.integrations.grpc.calls import (
-    CANCELLED,
-    OK,
-    UNKNOWN,
-    Call,
-    Method,
-    Pairs,
-    Side,
-    called,
-    mistake,
-    number,
-    text,
-)
+from gnomon.context import attach, detach, with_span
+from gnomon.integrations.grpc.addresses import Pairs
+from gnomon.integrations.grpc.calls import Call, Method, Side, called, mistake
 from gnomon.integrations.grpc.client import with_metadata
+from gnomon.integrations.grpc.status import CANCELLED, OK, UNKNOWN, number, text
 
 _asking: set[asyncio.Task[None]] = set()
 
@@ -92,11 +83,16 @@ class _Callable:
         if call is None:
             return self._inner(*args, **named)
         args, named = with_metadata(call, args, named)
+        # The host's interceptors run on a task that begins here, and so inside of the call's span.
+        token = attach(with_span(call.span, call.context)) if call.span is not None else None
         try:
             rpc = self._inner(*args, **named)
         except BaseException as error:
             call.failed(error)
             raise
+        finally:
+            if token is not None:
+                detach(token)
         watch(call, rpc)
         return rpc
 

@@ -7,18 +7,18 @@ another meaning, and both what is stored and what other SDKs send by default hav
 https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/rpc/grpc.md
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from time import perf_counter
 from typing import Any
-from urllib.parse import unquote
 
 import grpc
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gnomon.context import SPAN_KEY, Context, current, with_span
+from gnomon.integrations.grpc.addresses import Pairs, client_of
+from gnomon.integrations.grpc.status import CANCELLED, CLIENT_ERRORS, CODES, SERVER_ERRORS, UNKNOWN, number, text
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Histogram, UpDownCounter
 from gnomon.metrics.said import say_once
@@ -34,17 +34,6 @@ QUIET_SERVICES = (
 # serves whatever it is asked for.
 MOST_METHODS = MOST_OUTCOMES = 1024
 OTHER = "_OTHER"
-# A client's clock began when it called, ours when the call arrived: at its deadline its cancellation is here first.
-OVERTAKEN_S = 0.05
-OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED = 0, 1, 2, 4, 12
-CODES: Mapping[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
-# What the conventions call a server's fault; any other status is the caller's. To a client all but OK are errors.
-SERVER_ERRORS = frozenset({UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, 13, 14, 15})
-CLIENT_ERRORS = frozenset(CODES) - {OK}
-
-GONE = (asyncio.CancelledError, GeneratorExit)
-
-Pairs = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,69 +278,3 @@ def mistake(what: str, error: Exception) -> None:
 def suppressed(context: Context) -> bool:
     """Whether calls made here are nobody's business: those of exporters, ours among them."""
     return bool(context.get("suppress_instrumentation"))
-
-
-def outcome(context: Any, error: BaseException | None) -> tuple[int, str, BaseException | None]:
-    """How a served call ended: status, words, and the exception if it was none of gRPC's own.
-
-    Args:
-        context: grpc's, of either kind.
-        error: what the handler raised.
-    """
-    if isinstance(error, GONE) or not getattr(context, "is_active", _always)():
-        left_s = context.time_remaining()
-        return (DEADLINE_EXCEEDED if left_s is not None and left_s < OVERTAKEN_S else CANCELLED), "", None
-    told = context.code()
-    if error is None:
-        return (OK, "", None) if told is None else (number(told), text(context.details()), None)
-    code = number(told) or UNKNOWN
-    # `abort` raises: a bare Exception in the one library, its own in the other.
-    if isinstance(error, grpc.aio.AbortError) or (type(error) is Exception and not error.args and told is not None):
-        return code, text(context.details()), None
-    return code, "", error
-
-
-def _always() -> bool:
-    return True
-
-
-def number(code: Any) -> int:
-    """A status as its number: of a StatusCode, a number, or None, which means OK. What is no status is UNKNOWN."""
-    if code is None:
-        return OK
-    known = code.value[0] if isinstance(code, grpc.StatusCode) else code
-    return known if known in CODES else UNKNOWN
-
-
-def text(details: Any) -> str:
-    """Details, which are bytes in one library and text in the other."""
-    return details.decode("utf-8", "replace") if isinstance(details, bytes) else details or ""
-
-
-@lru_cache(MOST_OUTCOMES)
-def client_of(shown: str) -> Pairs:
-    """Who called, as attributes; of grpc's `ipv4:10.0.0.7:51234`, `ipv6:[::1]:51234` or `unix:/run/shop.sock`."""
-    family, _, address = unquote(shown).partition(":")
-    if family not in {"ipv4", "ipv6"}:
-        return (("network.peer.address", address or shown),)
-    host, port = _host_and_port(address)
-    named = (("client.address", host), ("network.peer.address", host))
-    return named if port is None else (*named, ("network.peer.port", port))
-
-
-def server_of(target: Any) -> Pairs:
-    """Who is called, as attributes; of a channel's target: `dns:///pricing:50051`, `ipv4:10.0.0.7:50051`."""
-    shown = text(target)
-    scheme, colon, rest = shown.partition(":")
-    address = rest.rpartition("/")[2] if rest.startswith("//") else rest if scheme in {"dns", "ipv4", "ipv6"} else shown
-    if scheme == "unix" and colon:
-        return (("server.address", rest),)
-    host, port = _host_and_port(address)
-    return (("server.address", host),) if port is None else (("server.address", host), ("server.port", port))
-
-
-def _host_and_port(address: str) -> tuple[str, int | None]:
-    host, _, port = address.rpartition(":")
-    if host and port.isascii() and port.isdigit():
-        return host.strip("[]"), int(port)
-    return address.strip("[]"), None

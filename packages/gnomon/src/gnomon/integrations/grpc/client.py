@@ -10,7 +10,9 @@ from typing import Any
 
 import grpc
 
-from gnomon.integrations.grpc.calls import OK, UNKNOWN, Call, Method, Pairs, Side, called, mistake, number, text
+from gnomon.integrations.grpc.addresses import Pairs
+from gnomon.integrations.grpc.calls import Call, Method, Side, called, mistake
+from gnomon.integrations.grpc.status import OK, UNKNOWN, number, text
 
 
 def with_metadata(call: Call, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 
 from gnomon.context import attach, detach
-from gnomon.integrations.grpc.calls import MOST_METHODS, UNIMPLEMENTED, Call, Method, Side, mistake, outcome, served
+from gnomon.integrations.grpc.calls import MOST_METHODS, Call, Method, Side, mistake, served
+from gnomon.integrations.grpc.status import OK, UNIMPLEMENTED, UNKNOWN, outcome
 
 Behaviour = Callable[[Any, Any], Any]
 MEMBERS = {
@@ -137,7 +138,7 @@ def finish(call: Call, context: Any, error: BaseException | None = None) -> None
         call.end(*outcome(context, error))
     except Exception as ours:  # noqa: BLE001 - the host's call goes on
         mistake("the status of a gRPC call could not be read", ours)
-        call.end(0 if error is None else 2, error=error)
+        call.end(OK if error is None else UNKNOWN, error=error)
 
 
 class Requests:
