@@ -52,7 +52,7 @@ $(VENV)/.installed: requirements.lock $(SERVER)/pyproject.toml packages/gnomon/p
 lock: ## pin every dependency anew
 	$(PYTHON) -m venv $(VENV).lock && $(VENV).lock/bin/pip install -q uv
 	$(VENV).lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	    --group dev --extra demo $(SERVER)/pyproject.toml packages/gnomon/pyproject.toml -o requirements.lock
+	    --no-emit-package gnomon --group dev --extra demo $(SERVER)/pyproject.toml packages/gnomon/pyproject.toml -o requirements.lock
 	$(VENV).lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    -c requirements.lock $(SERVER)/pyproject.toml -o deploy/requirements.lock
 	rm -rf $(VENV).lock

@@ -68,24 +68,24 @@ def reported(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def case(name: str, sink: Sink, figures: dict[str, dict[str, list[float]]], lost: dict[str, str]) -> None:
     """Run one case."""
-    sink.ask("/reset")
+    sink.reset()
     stack, what = name.split()
     found = reported(child(VENV_OF[stack], "cases.py", name, sink.url))
     for figure in ("calling_us", "all_us"):
         figures[name][figure].append(statistics.median(found[figure]))
     pillar = PILLAR.get(what.rstrip("5").removesuffix("-kept"))
-    arrived = sink.ask("/counts").get(pillar, 0) if pillar else 0
+    arrived = sink.counts().get(pillar, 0) if pillar else 0
     if stack in SENDING and pillar and arrived != found["operations"]:
         lost[name] = f"{arrived:,} of {found['operations']:,} arrived"
 
 
 def call(stack: str, style: str, sink: Sink, figures: dict[str, dict[str, list[float]]], lost: dict[str, str]) -> None:
     """Run gRPC calls: a span of the server and one of the client each."""
-    sink.ask("/reset")
+    sink.reset()
     name = f"{stack} {style}"
     found = reported(child(VENV_OF[stack], "calls.py", stack, style, sink.url))
     figures[name]["all_us"].append(statistics.median(found["all_us"]))
-    arrived, due = sink.ask("/counts").get("spans", 0), 2 * found["operations"]
+    arrived, due = sink.counts().get("spans", 0), 2 * found["operations"]
     if stack != "bare" and arrived != due:
         lost[name] = f"{arrived:,} of {due:,} spans arrived"
 

@@ -1,12 +1,13 @@
 """What a stack adds to a request: CPU, requests a second, p99, memory; bare FastAPI, ours, and others, interleaved.
 
     python benchmarks/sdk/run.py --setup          install every stack in an environment of its own
-    python benchmarks/sdk/run.py [--rounds 3] [--seconds 10] [--stacks gnomon otel] [--routes bare real] [--json FILE]
+    python benchmarks/sdk/run.py [--server] [--rounds 3] [--seconds 10] [--stacks gnomon otel] [--routes bare real] [--json FILE]
 
 The service is pinned to one core, client and receiver to another. A run is a process of its own: warmed up, then either
 asked at a fixed rate (CPU, p99) or as fast as it answers (requests a second), then told to send what waits, which
 counts. CPU is user + system time of all its threads, from the kernel's own clock of the process. A run is valid only
-if the receiver counted every record of every request, warm-up included. Rounds go over all stacks in turn; `added` is
+if the receiver counted every record of every request, warm-up included: a light sink, or with `--server` the real
+server, asked by SQL. Rounds go over all stacks in turn; `added` is
 against bare of the same round. Nothing else should run on the machine.
 """
 
@@ -30,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from stacks import KINDS, Kind
+
+from server import Server
 
 HERE = Path(__file__).parent
 VENVS = HERE / ".venvs"
@@ -115,10 +118,18 @@ class Sink:
         wait_for(self.port, self.process)
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def ask(self, path: str) -> Any:
-        """`/counts` or `/reset`."""
+    def reset(self) -> None:
+        """Forget what has come."""
+        self._ask("/reset")
+
+    def counts(self) -> dict[str, int]:
+        """Records that have come, by pillar."""
+        return self._ask("/counts")
+
+    def _ask(self, path: str) -> dict[str, int]:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
-            return json.load(answer)
+            found: dict[str, int] = json.load(answer)
+            return found
 
     def stop(self) -> None:
         """At once: nothing of it is worth keeping."""
@@ -129,7 +140,7 @@ class Sink:
 class Service:
     """The service with a stack, in a process of its own."""
 
-    def __init__(self, stack: str, sink: Sink, folder: Path) -> None:
+    def __init__(self, stack: str, sink: Sink | Server, folder: Path) -> None:
         self.kind, self.port, self.flushed = KINDS[stack], free_port(), folder / "flushed"
         self.lines = folder / "stdout"
         environment = {
@@ -185,10 +196,10 @@ class Service:
             self.process.wait()
 
 
-def measure(stack: str, route: str, load: str, number: int, sink: Sink, seconds: float) -> Run:
+def measure(stack: str, route: str, load: str, number: int, sink: Sink | Server, seconds: float) -> Run:
     """One run."""
     kind, rate = KINDS[stack], RATES[route] if load == "paced" else 0
-    sink.ask("/reset")
+    sink.reset()
     with tempfile.TemporaryDirectory(prefix="gnomon-bench-", dir="/dev/shm") as folder:
         service = Service(stack, sink, Path(folder))
         try:
@@ -200,7 +211,7 @@ def measure(stack: str, route: str, load: str, number: int, sink: Sink, seconds:
             cpu_s, memory_mb = service.cpu_s() - before_s, service.memory_mb()
         finally:
             service.stop()
-        counted = sink.ask("/counts")
+        counted = sink.counts()
         counted["metrics"] = counted.get("metrics", 0) + scraped
         if kind.lines:
             counted["logs"] = service.lines.read_bytes().count(b"\n")
@@ -284,13 +295,19 @@ def main() -> None:
     parser.add_argument("--loads", nargs="+", choices=["paced", "saturated"], default=["paced", "saturated"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument(
+        "--server", action="store_true", help="the receiver is `gnomon up`, and only its stacks are run"
+    )
     parser.add_argument("--json", type=Path, help="write every run there")
     arguments = parser.parse_args()
     if arguments.setup:
         setup(arguments.stacks)
         return
+    if arguments.server:
+        arguments.stacks = [stack for stack in arguments.stacks if KINDS[stack].otlp]
     print(machine(), flush=True)
-    sink, runs = Sink(), list[Run]()
+    sink = Server(OTHER_CORE) if arguments.server else Sink()
+    runs: list[Run] = []
     try:
         for number in range(arguments.rounds):
             for route in arguments.routes:

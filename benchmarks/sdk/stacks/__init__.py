@@ -41,6 +41,7 @@ class Kind:
         environment: of its process.
         lines: log lines go to standard output, where an agent collects them, and are counted there.
         scraped: its metrics are read at `/metrics`.
+        otlp: the real server can count what it sends.
     """
 
     module: str
@@ -51,6 +52,7 @@ class Kind:
     environment: tuple[tuple[str, str], ...] = ()
     lines: bool = False
     scraped: bool = False
+    otlp: bool = True
 
 
 _STABLE = ("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
@@ -67,8 +69,10 @@ KINDS = {
     "otel-quiet": Kind("otel", "otel", environment=(_STABLE,), scraped=True),
     "otel-default": Kind("otel", "otel", 4, environment=(_STABLE, ("ALL_SPANS", "1")), scraped=True),
     "fastapi-native": Kind("native", "otel"),
-    "logfire": Kind("pydantic_logfire", "logfire", environment=(_STABLE,)),
-    "sentry": Kind("sentry", "sentry"),
-    "ddtrace": Kind("datadog_apm", "ddtrace", 3, lines=True),  # its span of serialisation cannot be left out
-    "elastic": Kind("elastic", "elastic", lines=True),
+    "logfire": Kind("pydantic_logfire", "logfire", environment=(_STABLE,), otlp=False),  # its log lines are spans
+    "sentry": Kind("sentry", "sentry", otlp=False),
+    "ddtrace": Kind(
+        "datadog_apm", "ddtrace", 3, lines=True, otlp=False
+    ),  # its span of serialisation cannot be left out
+    "elastic": Kind("elastic", "elastic", lines=True, otlp=False),
 }

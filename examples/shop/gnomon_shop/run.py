@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from gnomon_shop.faults import truth
 from gnomon_shop.faults.plan import Plan, PlanError
+from gnomon_shop.parts import sdk
 from gnomon_shop.settings import NEXT_CHECKOUT, NEXT_VERSION, SERVICES, Settings
 
 START_S = 30  # importing the SDK, cold, on a busy two-core machine took up to 6 s
@@ -308,7 +309,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--day", type=float, default=10.0, metavar="MINUTES", help="how long a day takes")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--faults", default="none", help="none, seeded, or KIND[:strength[:start_s[:seconds]]],...")
-    parser.add_argument("--sdk", default="gnomon", choices=["gnomon", "otel"], help="which SDK the services use")
+    parser.add_argument(
+        "--sdk", default=os.environ.get("SHOP_SDK", sdk.NAMES[0]), choices=sdk.NAMES, help="which SDK the services use"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

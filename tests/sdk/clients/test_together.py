@@ -1,5 +1,7 @@
 """All of them in one service: no code of the host's, and each can be switched off alone (TRC-07)."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +41,27 @@ def app(redis_port: int) -> Iterator[Starlette]:
 def scopes(seen: Seen) -> list[str]:
     """Who made the spans."""
     return sorted(span._lane.scope.name.rpartition(".")[2] for span in seen.spans)
+
+
+LATER = """
+from tests.sdk.clients.seen import Seen
+from gnomon.integrations.table import Integrations
+import sys
+integrations = Integrations(Seen().telemetry, {"*": False, "NAME": True})
+assert "NAME" not in sys.modules, "imported by us"
+integrations.install()
+assert not integrations.installed
+import NAME
+assert integrations.installed == ("NAME",), integrations.installed
+"""
+
+
+@pytest.mark.parametrize("name", ["httpx", "requests", "aiohttp", "sqlalchemy", "redis"])
+def test_a_library_that_is_imported_later_is_instrumented_then(name: str) -> None:
+    """And none of them is imported by us."""
+    code = LATER.replace("NAME", name)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("off", [None, *KINDS])

@@ -29,8 +29,8 @@ async def held():
     import random  # noqa: PLC0415 - here alone
 
     seeded = random.Random(1)
-    numbers = await asyncio.to_thread(lambda: [seeded.random() for _ in range(1_000_000)])
-    await asyncio.sleep(0.3)
+    numbers = await asyncio.to_thread(lambda: [seeded.random() for _ in range(2_000_000)])
+    await asyncio.sleep(0.1)
     one_long_call(numbers)
 
 

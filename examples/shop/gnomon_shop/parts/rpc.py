@@ -26,7 +26,7 @@ SERVER_ERRORS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "U
 Message = dict[str, Any]
 log = logging.getLogger("shop.rpc")
 meter = metrics.get_meter("shop.rpc")
-# The stock instrumentation makes spans only.
+# For an SDK whose instrumentation makes spans only.
 served = meter.create_histogram("rpc.server.duration", "s", "Time taken by a call, as its server saw it")
 called = meter.create_histogram("rpc.client.duration", "s", "Time taken by a call, as its client saw it")
 
@@ -107,7 +107,8 @@ class Service:
 
     def _logged(self, method: str, operation: ledger.Operation, failure: Exception | None, seconds: float) -> None:
         labels = {"rpc.system": "grpc", "rpc.service": self.name, "rpc.method": method}
-        served.record(seconds, {**labels, "rpc.grpc.status_code": operation.status})
+        if not sdk.chosen().MEASURES_RPC:
+            served.record(seconds, {**labels, "rpc.grpc.status_code": operation.status})
         level = logging.INFO if failure is None else logging.WARNING if operation.ok else logging.ERROR
         details = {**labels, "duration_ms": round(seconds * 1e3, 1)}
         why = f": {failure}" if failure else ""
@@ -242,4 +243,5 @@ class Peer:
                 raise
             finally:
                 labels = {"rpc.system": "grpc", "rpc.service": self.service, "rpc.method": method}
-                called.record(perf_counter() - started, {**labels, "rpc.grpc.status_code": operation.status})
+                if not sdk.chosen().MEASURES_RPC:
+                    called.record(perf_counter() - started, {**labels, "rpc.grpc.status_code": operation.status})

@@ -46,6 +46,7 @@ EXPORTERS = {
         "opentelemetry.exporter.otlp.proto.http._log_exporter:OTLPLogExporter",
     ),
 }
+MEASURES_RPC = False  # its gRPC instrumentation makes spans only
 STOP_S = 8.0  # then what is not delivered is lost: the runner waits for us
 
 # Amounts of money span orders of magnitude: no fixed buckets suit them.
@@ -150,6 +151,7 @@ def start(settings: Settings, counts: Sequence[Counts]) -> Callable[[], None]:
 def instrument_web(app: FastAPI) -> None:
     """A span for each request."""
     FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"], excluded_urls="healthz")
+    app.middleware_stack = app.build_middleware_stack()  # it had been built: the application is starting
 
 
 def transport(inner: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:

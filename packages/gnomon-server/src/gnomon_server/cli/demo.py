@@ -21,7 +21,7 @@ _CHECK_S = 45
 # Planted early enough for the end of the window to be seen too, late enough for there to be a before.
 _CHECK_FAULTS = "latency:1:15:15"
 _POSITIVE = click.FloatRange(min=0, min_open=True)
-_NEEDS = ("fastapi", "httpx", "sqlalchemy", "opentelemetry.sdk")
+_NEEDS = ("fastapi", "httpx", "sqlalchemy", "opentelemetry.sdk", "gnomon")
 
 
 @click.command()

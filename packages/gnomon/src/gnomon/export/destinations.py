@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gnomon.config.route import Route, route
 from gnomon.errors import ExportError
 from gnomon.export.http import Address, HttpSender
-from gnomon.export.outlet import Batch, Outlet, Signal
+from gnomon.export.outlet import Batch, Outlet, Reason, Signal
 from gnomon.export.pump import Pump
 from gnomon.export.sender import Answer, Sender, Verdict
 from gnomon.export.spool import Spool
@@ -69,6 +69,10 @@ def pumps(
     Raises:
         ExportError: an address, certificate or library is wrong or missing.
     """
+
+    def dropped(signal: Signal, records: int) -> None:
+        outlets[signal].counts.drop(records, Reason.SPOOL_FULL)
+
     ways: dict[tuple[Any, ...], list[Route]] = {}
     for signal in outlets:
         way = route(settings, signal.value)
@@ -82,7 +86,7 @@ def pumps(
             timeout_s=min(way.timeout_s for way in together),
             retry_s=max(way.retry_max_elapsed_s for way in together),
             clock=clock,
-            spool=Spool(Path(settings.spool_dir), settings.spool_bytes) if settings.spool_dir else None,
+            spool=Spool(Path(settings.spool_dir), settings.spool_bytes, dropped) if settings.spool_dir else None,
         )
         for together in ways.values()
     ]
@@ -112,7 +116,7 @@ def _sender(together: Sequence[Route]) -> Sender:
         from gnomon.export.grpc import GrpcSender  # noqa: PLC0415 - grpcio is an extra
 
         return GrpcSender(
-            f"{address.host}:{address.port}",
+            f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}",
             secure=address.secure,
             headers=way.headers,
             compress=way.gzip,

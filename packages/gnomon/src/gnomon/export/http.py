@@ -78,10 +78,7 @@ class _Deadlined(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """As a socket's, but never beyond the deadline."""
-        left = self._deadline_s - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer took too long")
-        self._socket.settimeout(left)
+        self._socket.settimeout(_left_s(self._deadline_s))
         read: int | None = self._raw.readinto(buffer)
         return read
 

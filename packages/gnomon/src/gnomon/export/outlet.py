@@ -1,6 +1,6 @@
 """The queue of one signal: encoded records by instrumentation scope, bounded in number and in bytes."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,15 +60,21 @@ class Batch:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the records of one signal, since the process began or was forked."""
+    """What became of the records of one signal, since the process began or was forked.
+
+    Attributes:
+        sent: delivered, from the queue or from disk.
+        spooled: written to disk; each is sent or dropped later, and counted then by the process that does so.
+        dropped: by reason.
+    """
 
     sent: int = 0
     spooled: int = 0
-    dropped: dict[Reason, int] = field(default_factory=dict)
+    dropped: defaultdict[Reason, int] = field(default_factory=lambda: defaultdict(int))
 
     def drop(self, number: int, reason: Reason) -> None:
-        """Count a drop."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + number
+        """Count a drop. Called by all threads of the host: no `get`, for that would be a call within the addition."""
+        self.dropped[reason] += number
 
 
 class Lane:
@@ -96,6 +102,12 @@ class Lane:
         outlet.waiting_bytes += size
         if outlet.waiting == outlet.wake_at:
             outlet.wake()
+
+    def fault(self) -> int:
+        """Count a record that was lost by a mistake; how many there are now, of all lanes."""
+        dropped = self._outlet.counts.dropped
+        self._outlet.counts.drop(1, Reason.FAULT)
+        return dropped[Reason.FAULT]
 
     def take(self, most: int, most_bytes: int) -> tuple[list[bytes], int]:
         """Up to so many records, in order, and their bytes."""
@@ -145,6 +157,7 @@ class Outlet:
         self.waiting = self.waiting_bytes = 0
         self.counts = Counts()
         self._lanes: dict[Scope, Lane] = {}
+        self._first = 0  # whose turn it is to be emptied first
         after_fork(self.forget)
 
     def lane(self, scope: Scope) -> Lane:
@@ -156,19 +169,25 @@ class Outlet:
         return self.waiting < self.most_records * RESERVE_RATIO and self.waiting_bytes < self.most_bytes * RESERVE_RATIO
 
     def take(self) -> Batch | None:
-        """The next batch, oldest first within a scope, or None when nothing waits."""
+        """The next batch, oldest first within a scope, or None when nothing waits.
+
+        A scope that fills a batch is followed by the next one: it must not keep the others from their turn.
+        """
         groups, room, room_bytes = [], self.batch, self.batch_bytes
-        for lane in list(self._lanes.values()):
+        lanes = list(self._lanes.values())
+        for number in [*range(self._first, len(lanes)), *range(self._first)]:
+            lane = lanes[number]
             records, size = lane.take(room, room_bytes)
             if not records:
                 continue
             groups.append((lane.scope, records))
-            number = len(records)
-            self.waiting -= number
-            self.waiting_bytes -= size
-            room -= number
+            taken = len(records)
+            room -= taken
             room_bytes -= size
+            self.waiting -= taken
+            self.waiting_bytes -= size
             if room <= 0 or room_bytes <= 0:
+                self._first = (number + 1) % len(lanes)
                 break
         return Batch(groups) if groups else None
 

@@ -3,6 +3,9 @@
 https://opentelemetry.io/docs/specs/otlp/#partial-success
 """
 
+# An int64 from here on is a negative one.
+_NEGATIVE = 1 << 63
+
 
 def partial_success(body: bytes) -> tuple[int, str]:
     """Rejected records and the receiver's words, of an ExportXServiceResponse; (0, "") of anything unreadable.
@@ -16,7 +19,7 @@ def partial_success(body: bytes) -> tuple[int, str]:
         return 0, ""
     rejected, why = fields.get(1, 0), fields.get(2, b"")
     return (
-        rejected if isinstance(rejected, int) else 0,
+        rejected if isinstance(rejected, int) and rejected < _NEGATIVE else 0,
         why.decode("utf-8", "replace") if isinstance(why, bytes) else "",
     )
 

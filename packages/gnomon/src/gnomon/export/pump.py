@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gnomon.export.outlet import Batch, Outlet, Reason
+from gnomon.export.outlet import Batch, Counts, Outlet, Reason
 from gnomon.export.retry import backoff_s
 from gnomon.export.sender import Answer, Sender, Verdict
 from gnomon.export.spool import Spool
@@ -17,6 +17,7 @@ from gnomon.process.forks import after_fork
 
 log = logging.getLogger("gnomon.export")
 WARN_AGAIN_S = 60.0
+_MOMENT_S = 0.05
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class _Way:
     outlet: Outlet
     trying: Batch | None = None
     rest: list[Batch] = field(default_factory=list)  # pieces of a batch that was too large
+    behind: bool = False  # whether something that waited when the last round began still does
     not_before_s: float = 0.0
     failing: str = ""
     warned_s: float = float("-inf")
@@ -36,6 +38,7 @@ class _Task:
     every_s: float
     run: Callable[[], object]
     due_s: float
+    failing: bool = False
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -67,7 +70,9 @@ class Pump:
     _thread: threading.Thread | None = field(init=False, default=None)
     _ending: bool = field(init=False, default=False)
     _deadline_s: float | None = field(init=False, default=None)
-    _hurry: bool = field(init=False, default=False)
+    # How often somebody asked to have everything sent at once, and up to which of these it was done.
+    _asked: int = field(init=False, default=0)
+    _done: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self._ways = [_Way(outlet) for outlet in self.outlets]
@@ -91,10 +96,11 @@ class Pump:
             return not any(outlet.waiting for outlet in self.outlets)
         deadline_s = self.clock.monotonic_s() + timeout_s
         with self._idle:
-            self._hurry = True
+            self._asked = asked = self._asked + 1
             self._awake.set()
             return self._idle.wait_for(
-                lambda: not self._hurry and self._empty(), max(deadline_s - self.clock.monotonic_s(), 0)
+                lambda: self._done >= asked and not any(way.trying or way.rest or way.behind for way in self._ways),
+                max(deadline_s - self.clock.monotonic_s(), 0),
             )
 
     def shutdown(self, timeout_s: float) -> bool:
@@ -106,7 +112,9 @@ class Pump:
         if self._thread is None:
             return True
         self._deadline_s = self.clock.monotonic_s() + timeout_s
-        self._ending = self._hurry = True
+        with self._idle:
+            self._asked += 1
+        self._ending = True
         self._awake.set()
         # A little longer than its own deadline: it ends by itself, and that is cleaner.
         self._thread.join(timeout_s + 0.5)
@@ -119,6 +127,10 @@ class Pump:
         """Signals that cannot be delivered now, with the last reason."""
         return {way.outlet.signal: way.failing for way in self._ways if way.failing}
 
+    @property
+    def _hurry(self) -> bool:
+        return self._asked > self._done
+
     def _empty(self) -> bool:
         return not any(way.outlet.waiting or way.trying or way.rest for way in self._ways)
 
@@ -126,8 +138,9 @@ class Pump:
         """Begin anew in a forked child: no thread came along, and what was being sent is the parent's."""
         running = self._thread is not None
         self._awake, self._idle, self._thread = threading.Event(), threading.Condition(), None
+        self._asked = self._done = 0
         for way in self._ways:
-            way.trying, way.rest, way.not_before_s, way.failing = None, [], 0.0, ""
+            way.trying, way.rest, way.behind, way.not_before_s, way.failing = None, [], False, 0.0, ""
             way.outlet.wake = self._awake.set
         self.sender.abandon()
         if running and not self._ending:
@@ -144,7 +157,8 @@ class Pump:
                 self._round()
             except Exception:
                 log.exception("The export thread met a mistake of ours; it goes on")
-                self._awake.wait(self.schedule_s)
+                self._awake.clear()
+                self._awake.wait(_MOMENT_S if self._ending else self.schedule_s)
         self.sender.close()
 
     def _finished(self) -> bool:
@@ -155,35 +169,45 @@ class Pump:
             return False
         for way in self._ways:
             while batch := self._next(way):
-                self._give_up(way, batch, Reason.SHUTDOWN)
-                way.trying = None
+                if not self._spooled(way, batch):
+                    self._give_up(way, batch, Reason.SHUTDOWN)
         return True
 
     def _round(self) -> None:
         """Run what is due, send what can be sent, sleep until something is due."""
-        hurried, now_s = self._hurry, self.clock.monotonic_s()
+        asked, hurried, now_s = self._asked, self._hurry, self.clock.monotonic_s()
         for task in self._tasks:
             if now_s >= task.due_s or hurried:
                 task.due_s = now_s + task.every_s
-                task.run()
+                _do(task)
         for way in self._ways:
             if hurried:
                 way.not_before_s = 0.0
-            while self.clock.monotonic_s() >= way.not_before_s and (batch := self._next(way)):
-                self._try(way, batch)
-        if hurried:
-            self._hurry = False
-        if self._empty():
-            with self._idle:
-                self._idle.notify_all()
+            self._empty_out(way)
+        with self._idle:
+            self._done = asked
+            self._idle.notify_all()
         self._sleep()
+
+    def _empty_out(self, way: _Way) -> None:
+        """Send what waits now. What comes meanwhile waits for its turn: a busy service would be sent one by one."""
+        left = way.outlet.waiting
+        while self.clock.monotonic_s() >= way.not_before_s:
+            begun = way.trying is not None or bool(way.rest)
+            batch = self._next(way) if begun or left > 0 else None
+            if batch is None:
+                left = 0
+                break
+            left -= 0 if begun else len(batch)
+            self._try(way, batch)
+        way.behind = left > 0
 
     def _sleep(self) -> None:
         """Until something is due; not at all when another full batch is there, or nothing but the end is left."""
         self._awake.clear()
         if self._ending:
             if not self._empty():
-                self._awake.wait(min(0.05, self._pause_s()))
+                self._awake.wait(min(_MOMENT_S, self._pause_s()))
         elif not self._hurry and not any(
             way.outlet.waiting >= way.outlet.wake_at and not way.failing for way in self._ways
         ):
@@ -208,18 +232,18 @@ class Pump:
         timeout_s = self.timeout_s if self._deadline_s is None else min(self.timeout_s, self._deadline_s - now_s)
         try:
             body = self.encode(way.outlet, batch)
-            answer = self.sender.send(way.outlet.signal, body, max(timeout_s, 0.05))
-        except Exception as error:  # a mistake of ours must not be tried for ever
-            log.exception("A batch of %s could not be encoded or sent", way.outlet.signal)
-            answer, body = Answer(Verdict.NEVER, f"{type(error).__name__}: {error}"), b""
+            answer = self.sender.send(way.outlet.signal, body, max(timeout_s, _MOMENT_S))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: told below, and not tried for ever
+            self._give_up(way, batch, Reason.FAULT)
+            self._warn(way, f"a batch could not be encoded or sent: {type(error).__name__}: {error}", fault=True)
+            return
         self._settle(way, batch, body, answer)
 
     def _settle(self, way: _Way, batch: Batch, body: bytes, answer: Answer) -> None:
         counts = way.outlet.counts
         if answer.verdict is Verdict.TAKEN:
-            counts.sent += len(batch) - answer.rejected
+            _count_taken(counts, len(batch), answer)
             if answer.rejected:
-                counts.drop(answer.rejected, Reason.REJECTED)
                 self._warn(way, f"{answer.rejected} records were rejected: {answer.why}")
             elif way.failing:
                 log.info("%s are delivered again", way.outlet.signal)
@@ -239,34 +263,75 @@ class Pump:
         now_s = self.clock.monotonic_s()
         self._warn(way, f"not delivered, trying again: {answer.why}")
         way.failing = answer.why
-        way.not_before_s = now_s + (backoff_s(batch.attempts) if answer.after_s is None else answer.after_s)
-        if self.spool is not None and self.spool.put(way.outlet, body):
-            way.outlet.counts.spooled += len(batch)
-            way.trying = None
-        elif now_s - batch.first_tried_s > self.retry_s:
+        # A receiver that says "at once" is not taken at its word: nothing else would keep us from hammering at it.
+        wait_s = backoff_s(batch.attempts) if answer.after_s is None else max(answer.after_s, backoff_s(1))
+        way.not_before_s = now_s + wait_s
+        if self._spooled(way, batch, body):
+            return
+        if now_s - batch.first_tried_s > self.retry_s:
             self._give_up(way, batch, Reason.RETRIES_EXHAUSTED)
         elif self._ending and self._deadline_s is not None:
             way.not_before_s = min(way.not_before_s, now_s + 0.2)
 
+    def _spooled(self, way: _Way, batch: Batch, body: bytes = b"") -> bool:
+        """Put a batch on disk, if there is one; whether it is there now."""
+        if self.spool is None:
+            return False
+        try:
+            body = body or self.encode(way.outlet, batch)
+        except Exception:  # noqa: BLE001 - a mistake of ours: then it is given up, and counted
+            return False
+        if not self.spool.put(way.outlet.signal, body, len(batch)):
+            return False
+        way.outlet.counts.spooled += len(batch)
+        way.trying = None
+        return True
+
     def _deliver_spooled(self) -> None:
         """The receiver is there: one request from disk for each from memory, so that neither waits for the other."""
-        taken = self.spool.take() if self.spool is not None else None
+        outlets = {way.outlet.signal: way.outlet for way in self._ways}
+        taken = self.spool.take(outlets) if self.spool is not None else None
         if taken is None or self.spool is None:
             return
-        path, signal, body = taken
-        answer = self.sender.send(signal, body, self.timeout_s)
+        timeout_s = self.timeout_s if self._deadline_s is None else self._deadline_s - self.clock.monotonic_s()
+        answer = self.sender.send(taken.signal, taken.body, max(min(self.timeout_s, timeout_s), _MOMENT_S))
         if answer.verdict is Verdict.AGAIN:
-            self.spool.back(path)
-        else:
-            self.spool.done(path)
+            self.spool.back(taken.path)
+            return
+        counts = outlets[taken.signal].counts
+        if answer.verdict is Verdict.TAKEN:
+            _count_taken(counts, taken.records, answer)
+        else:  # too large as well: what is bytes by now cannot be halved
+            counts.drop(taken.records, Reason.REFUSED)
+        self.spool.done(taken.path)
 
     def _give_up(self, way: _Way, batch: Batch, reason: Reason) -> None:
         way.outlet.counts.drop(len(batch), reason)
         way.trying = None
 
-    def _warn(self, way: _Way, what: str) -> None:
+    def _warn(self, way: _Way, what: str, *, fault: bool = False) -> None:
         """Once, and again only after a minute of the same: a dead backend must not fill the host's log."""
         now_s = self.clock.monotonic_s()
         if now_s - way.warned_s >= WARN_AGAIN_S:
             way.warned_s = now_s
-            log.warning("%s: %s", way.outlet.signal, what)
+            log.warning("%s: %s", way.outlet.signal, what, exc_info=fault)
+
+
+def _do(task: _Task) -> None:
+    """Run a task; what it raises keeps neither the others nor the queues from their turn."""
+    try:
+        task.run()
+    except Exception:
+        if not task.failing:
+            log.exception("What the export thread does every %g s failed; it goes on", task.every_s)
+        task.failing = True
+    else:
+        task.failing = False
+
+
+def _count_taken(counts: Counts, records: int, answer: Answer) -> None:
+    """Of a request that was taken; a receiver cannot have rejected more than it got, whatever it says."""
+    rejected = min(answer.rejected, records)
+    counts.sent += records - rejected
+    if rejected:
+        counts.drop(rejected, Reason.REJECTED)

@@ -70,7 +70,7 @@ def _take_back(request: Any, added: list[str]) -> None:
     """A redirect copies the headers of its request: ours would look there like the caller's own."""
     headers = request.headers
     for name in added:
-        try:  # not `pop`, which looks twice
+        try:  # noqa: SIM105 - a context manager costs more than what it guards; so does `pop`, which looks twice
             del headers[name]
         except KeyError:  # someone on the way has taken it
             pass

@@ -60,7 +60,7 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
         (Engine, "handle_error", engines.failed, {"insert": True}),  # one that raises ends the list
     ]
     if telemetry.metrics is not None:
-        heard.append((Pool, "checkin", _returned, {}))
+        heard.insert(0, (Pool, "checkin", _returned, {}))  # first: refused while SQLAlchemy is half imported
     for target, name, listener, options in heard:
         event.listen(target, name, listener, **options)
     raw_connection = Engine.raw_connection

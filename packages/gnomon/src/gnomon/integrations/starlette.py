@@ -13,19 +13,44 @@ from gnomon.integrations.telemetry import Telemetry
 
 def install(telemetry: Telemetry) -> Callable[[], None]:
     """Put the middleware around every application when its stack is built, which happens with its first message."""
-    build = Starlette.build_middleware_stack
+    undo: list[Callable[[], None]] = []
+
+    def follow(kind: type[Starlette]) -> None:
+        if "build_middleware_stack" in vars(kind):  # FastAPI builds a stack of its own
+            undo.append(_patched(kind, telemetry))
+        for below in kind.__subclasses__():
+            follow(below)
+
+    def made(cls: type[Starlette], /, **options: Any) -> None:
+        super(Starlette, cls).__init_subclass__(**options)
+        follow(cls)
+
+    follow(Starlette)
+    # Classes that are defined later, FastAPI's among them: it may be half imported now, for it imports Starlette.
+    Starlette.__init_subclass__ = classmethod(made)  # type: ignore[assignment]  # Starlette has none of its own
+
+    def undone() -> None:
+        del Starlette.__init_subclass__
+        for one in undo:
+            one()
+
+    return undone
+
+
+def _patched(kind: type[Starlette], telemetry: Telemetry) -> Callable[[], None]:
+    build = kind.build_middleware_stack
 
     def built(self: Starlette) -> Any:
         stack = build(self)
-        if getattr(self, "_gnomon", False):  # `instrument_app` has
+        if getattr(self, "_gnomon", False) or isinstance(stack, Middleware):  # `instrument_app` has, or a subclass's
             return stack
         _own(self)
         return Middleware(stack, _fitting(self, telemetry), route)
 
-    Starlette.build_middleware_stack = built  # type: ignore[method-assign]  # what an instrumentation does
+    kind.build_middleware_stack = built  # type: ignore[method-assign]  # what an instrumentation does
 
     def undo() -> None:
-        Starlette.build_middleware_stack = build  # type: ignore[method-assign]  # as it was
+        kind.build_middleware_stack = build  # type: ignore[method-assign]  # as it was
 
     return undo
 

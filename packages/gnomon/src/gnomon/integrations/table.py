@@ -24,7 +24,7 @@ OURS = {
     "httpx": ("httpx", "gnomon.integrations.httpx"),
     "requests": ("requests", "gnomon.integrations.requests"),
     "aiohttp": ("aiohttp", "gnomon.integrations.aiohttp"),
-    "sqlalchemy": ("sqlalchemy.engine", "gnomon.integrations.sqlalchemy"),
+    "sqlalchemy": ("sqlalchemy", "gnomon.integrations.sqlalchemy"),
     "redis": ("redis", "gnomon.integrations.redis"),
 }
 STOCK = {

@@ -162,8 +162,10 @@ class Watchdog:
                 self._reporter.lag.observe(0.0)
             return
         if overslept_s >= self.threshold_s / 2:
-            # We could not run, and if it was the loop that kept us from it, it has done so from when we were due.
-            watched.open = self._opened(now_s - overslept_s, watched.looked_cpu_s, overslept_s)
+            # We could not run. If the loop kept us from it, it has computed from when we were due, or longer.
+            computed_s = min(time.process_time() - watched.looked_cpu_s, now_s - watched.looked_s)
+            since_s = now_s - max(overslept_s, computed_s)
+            watched.open = self._opened(since_s, watched.looked_cpu_s, overslept_s)
             self._sample(watched, watched.open, frame, overslept_s)
         if not watched.ping(now_s):
             self._forget(watched)

@@ -8,7 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from opentelemetry.trace import StatusCode
 
-from gnomon.context import attach, detach, with_span
+from gnomon.context import attach, current, detach, with_span
+from gnomon.tracing.span import message
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,12 +70,14 @@ class CurrentSpan:
 
     def failed(self, exception: BaseException) -> None:
         """An exception passes through."""
-        if self._records and self._status:
-            self.span.failed(exception)
-        elif self._records:
-            self.span.record_exception(exception)
-        elif self._status and isinstance(exception, Exception):
-            self.span.set_status(StatusCode.ERROR, f"{type(exception).__name__}: {exception}")
+        ours = getattr(self.span, "failed", None)
+        if ours is not None and self._records and self._status:
+            ours(exception)
+        elif isinstance(exception, Exception):
+            if self._records:
+                self.span.record_exception(exception)
+            if self._status:
+                self.span.set_status(StatusCode.ERROR, f"{type(exception).__name__}: {message(exception)}")
 
 
 def traced(function: Callable[P, R], span: Callable[[], CurrentSpan]) -> Callable[P, R]:
@@ -118,13 +121,15 @@ def _generator(function: Callable[..., Any], span: Callable[[], CurrentSpan]) ->
     def wrapper(*args: Any, **options: Any) -> Generator[Any, Any, Any]:
         around = span()
         begun, steps = around.begin(), function(*args, **options)
+        inside = with_span(begun)
         step: Callable[[], Any] = functools.partial(next, steps)
         try:
             while True:
-                token = attach(with_span(begun))
+                token = attach(inside)
                 try:
                     given = step()
                 finally:
+                    inside = current()  # a span may be open in there, from one step to the next
                     detach(token)
                 try:
                     sent = yield given
@@ -149,13 +154,15 @@ def _async_generator(function: Callable[..., Any], span: Callable[[], CurrentSpa
     async def wrapper(*args: Any, **options: Any) -> AsyncGenerator[Any, Any]:
         around = span()
         begun, steps = around.begin(), function(*args, **options)
+        inside = with_span(begun)
         step: Callable[[], Any] = steps.__anext__
         try:
             while True:
-                token = attach(with_span(begun))
+                token = attach(inside)
                 try:
                     given = await step()
                 finally:
+                    inside = current()  # as in the plain one
                     detach(token)
                 try:
                     sent = yield given

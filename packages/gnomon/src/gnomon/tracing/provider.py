@@ -15,7 +15,7 @@ from gnomon.process.ids import Ids
 from gnomon.tracing.current import CurrentSpan
 from gnomon.tracing.passing import PassingSpan
 from gnomon.tracing.sampling import Always, Sampler
-from gnomon.tracing.span import Local, Recording, Span
+from gnomon.tracing.span import MOST_ATTRIBUTES, Local, Recording, Span
 from gnomon.wire.envelope import Scope
 
 
@@ -63,8 +63,8 @@ class TracerProvider(ApiTracerProvider):
         attributes: Mapping[str, Any] | None = None,
     ) -> "Tracer":
         """A tracer for a library or module."""
-        told = tuple(sorted(attributes.items())) if attributes else ()
-        scope = Scope(instrumenting_module_name, instrumenting_library_version or "", schema_url or "", told)
+        told = tuple(sorted((key, _fixed(value)) for key, value in attributes.items())) if attributes else ()
+        scope = Scope(instrumenting_module_name or "", instrumenting_library_version or "", schema_url or "", told)
         return Tracer(self, self.outlet.lane(scope))
 
     def add_ended(self, tell: Callable[[Span], object]) -> Callable[[], None]:
@@ -95,8 +95,11 @@ class Tracer(ApiTracer):
         """A span that is not made current; end it yourself."""
         if context is None:
             context = current()
-        given = dict(attributes) if attributes else None
+        fit = attributes and len(attributes) <= MOST_ATTRIBUTES
+        given = dict(attributes) if attributes and fit else None
         span = self.begin(name, kind, context.get(SPAN_KEY), given, start_time, context)
+        if attributes and not fit:
+            span.set_attributes(attributes)  # which counts what is too much
         for link in links or ():
             span.add_link(link.context, link.attributes)
         return span
@@ -173,6 +176,13 @@ class Tracer(ApiTracer):
             if state or decided.state:
                 state = _restated(state, decided.state)
         return Local(remote.trace, sampled, state, held=not sampled and provider.recording.keep)
+
+
+def _fixed(value: Any) -> Any:
+    """An attribute of a scope, which is looked up by all it says."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_fixed, value))
+    return value if isinstance(value, str | bool | int | float) else str(value)
 
 
 def _restated(state: str, ours: str) -> str:

@@ -4,6 +4,8 @@ Everything here is on the way of every request. What is unusual for it: no locks
 state is one the interpreter does not interrupt), no validation (what OTLP cannot carry is written as text), no copies.
 """
 
+import contextlib
+import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -24,6 +26,7 @@ KINDS = {kind: kind.value + 1 for kind in SpanKind}
 SAMPLED, NOT_SAMPLED = TraceFlags(TraceFlags.SAMPLED), TraceFlags(TraceFlags.DEFAULT)
 ERROR = StatusCode.ERROR
 
+_log = logging.getLogger("gnomon.tracing")
 _names: dict[tuple[str, SpanKind], bytes] = {}
 _no_attributes: dict[str, Any] = {}
 
@@ -38,12 +41,13 @@ def described(exception: BaseException) -> Mapping[str, Any]:
         "exception.type": kind.__qualname__
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}",
-        "exception.message": _message(exception),
+        "exception.message": message(exception),
         "exception.stacktrace": "".join(traceback.format_exception(exception, limit=-50)),
     }
 
 
-def _message(exception: BaseException) -> str:
+def message(exception: BaseException) -> str:
+    """Its text; the host's `__str__` may fail."""
     try:
         return str(exception)
     except Exception:  # noqa: BLE001 - the host's exception, the host's __str__
@@ -131,7 +135,7 @@ class Span(ApiSpan):
             remote,
         )
         self.name, self.kind, self._attributes = name, kind, attributes
-        self.start_time = recording.time_ns() if start_time is None else start_time
+        self.start_time = recording.time_ns() if start_time is None else _moment(start_time)
         self.end_time: int | None = None
         self.block: tuple[bytes, Mapping[str, Any]] | None = None
         self._events: list[bytes] | None = None
@@ -188,8 +192,11 @@ class Span(ApiSpan):
             self._drop(1)
             return
         recording = self._recording
-        when_ns = recording.time_ns() if timestamp is None else timestamp
-        events.append(wire.event(when_ns, name, recording.events.encode(attributes) if attributes else b""))
+        when_ns = recording.time_ns() if timestamp is None else _moment(timestamp)
+        try:
+            events.append(wire.event(when_ns, name, recording.events.encode(attributes) if attributes else b""))
+        except Exception:  # noqa: BLE001 - a name or attributes of no type that there is: the host's work goes on
+            self._drop(1)
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Another span that has to do with this one."""
@@ -202,9 +209,12 @@ class Span(ApiSpan):
             self._drop(2)
             return
         flags = int(context.trace_flags) | (wire.REMOTE_PARENT if context.is_remote else wire.LOCAL_PARENT)
-        encoded = self._recording.links.encode(attributes) if attributes else b""
         identity, trace = context.span_id.to_bytes(8, "big"), context.trace_id.to_bytes(16, "big")
-        links.append(wire.link(trace, identity, context.trace_state.to_header(), flags, encoded))
+        try:
+            encoded = self._recording.links.encode(attributes) if attributes else b""
+            links.append(wire.link(trace, identity, context.trace_state.to_header(), flags, encoded))
+        except Exception:  # noqa: BLE001 - as of an event
+            self._drop(2)
 
     def update_name(self, name: str) -> None:
         """Another name."""
@@ -217,7 +227,7 @@ class Span(ApiSpan):
         if self.end_time is not None or code is StatusCode.UNSET:
             return
         if self._status is None or self._status[0] is not StatusCode.OK:
-            self._status = (code, words or "" if code is ERROR else "")
+            self._status = (code, str(words) if words and code is ERROR else "")
 
     def record_exception(
         self,
@@ -241,11 +251,17 @@ class Span(ApiSpan):
         if self.end_time is not None:
             return
         recording, local = self._recording, self.local
-        ended = recording.time_ns() if end_time is None else end_time
+        ended = recording.time_ns() if end_time is None else _moment(end_time)
         self.end_time = max(self.start_time, ended)
-        record = self._encoded()
+        try:
+            record = self._encoded()
+        except Exception:
+            if self._lane.fault() == 1:
+                _log.warning("a span could not be encoded; further ones are counted only", exc_info=True)
+            return
         for tell in recording.ended:
-            tell(self)
+            with contextlib.suppress(Exception):  # whoever wants to know: neither the host's nor our loss
+                tell(self)
         held = local.held
         if held is None:
             self._lane.put(record)
@@ -284,7 +300,7 @@ class Span(ApiSpan):
         if isinstance(exception, Exception):
             self.record_exception(exception, escaped=True)
             if self._status is None:
-                self._status = (ERROR, f"{type(exception).__name__}: {_message(exception)}")
+                self._status = (ERROR, f"{type(exception).__name__}: {message(exception)}")
         else:
             self.set_attribute("error.type", type(exception).__qualname__)
 
@@ -338,6 +354,14 @@ class Span(ApiSpan):
 
 # Of a trace that is held back; more than any request that a person will read.
 MOST_HELD = 512
+
+
+def _moment(given: Any) -> int:
+    """Unix nanoseconds that a host gave: `time.time() * 1e9` is a float. What is no time at all is now."""
+    try:
+        return max(0, min(int(given), (1 << 64) - 1))
+    except (TypeError, ValueError, OverflowError):
+        return time.time_ns()
 
 
 def _name(key: tuple[str, SpanKind]) -> bytes:

@@ -119,7 +119,7 @@ def start_span(
     provider = get_tracer_provider()
     if provider is not _Asked.provider:
         _Asked.provider, _Asked.tracer = provider, provider.get_tracer("gnomon")
-    return cast("CurrentSpan", _Asked.tracer.start_as_current_span(name, None, kind, attributes))
+    return CurrentSpan(_Asked.tracer.start_span, (name, None, kind, attributes))
 
 
 def trace_function(function: Callable[..., Any] | None = None, *, name: str | None = None, **options: Any) -> Any:

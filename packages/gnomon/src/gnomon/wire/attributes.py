@@ -12,6 +12,8 @@ REMEMBERED = 8192
 LONGEST_REMEMBERED = 128
 # What one attribute may take; longer text is cut, as the OTel limits allow (OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT).
 LONGEST_VALUE = 16_384
+# Encoded bytes after which a list or a mapping is cut: it may be endless, or contain itself many times.
+LONGEST_COLLECTION = 65_536
 DEEPEST = 8
 # A length and the two bytes before it fit into one byte each below this.
 _ONE_BYTE = 0x7E
@@ -31,7 +33,7 @@ def any_value(  # noqa: PLR0911 - one return a type
         value: str, bool, int, float, bytes, None, a sequence or a mapping of these.
         key: the attribute's name, for the mask.
         mask: applied to every text inside.
-        depth: how deep we are; from `DEEPEST` on, `repr` is written.
+        depth: how deep we are; from `DEEPEST` on, `str()` is written.
     """
     if isinstance(value, str):
         shown = str(value[:LONGEST_VALUE])
@@ -42,18 +44,31 @@ def any_value(  # noqa: PLR0911 - one return a type
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
         # A protobuf int64; beyond it, the digits.
-        return b"\x18" + varint(value) if -(1 << 63) <= value < 1 << 63 else text(1, str(value))
+        return b"\x18" + varint(value) if -(1 << 63) <= value < 1 << 63 else text(1, _described(value))
     if isinstance(value, float):
         return b"\x21" + double(value)
-    if isinstance(value, bytes):
-        return delimited(7, value[:LONGEST_VALUE])
-    if depth < DEEPEST:
-        if isinstance(value, Mapping):
-            pairs = (key_value(str(name), inner, mask, depth + 1) for name, inner in value.items())
-            return delimited(6, b"".join(delimited(1, pair) for pair in pairs))
-        if isinstance(value, Sequence | set | frozenset):
-            return delimited(5, b"".join(delimited(1, any_value(item, key, mask, depth + 1)) for item in value))
+    if isinstance(value, bytes | bytearray | memoryview):
+        return delimited(7, bytes(value[:LONGEST_VALUE]))
+    if depth < DEEPEST and isinstance(value, Mapping | Sequence | set | frozenset):
+        try:
+            return _collection(value, key, mask, depth + 1)
+        except Exception:  # noqa: BLE001 - the host's own class, or changed by another thread: it must not break its host
+            return any_value(f"<{type(value).__name__}: cannot be read>")
     return any_value(_described(value), key, mask)
+
+
+def _collection(value: Any, key: str, mask: Mask | None, depth: int) -> bytes:
+    """A KeyValueList or an ArrayValue, up to where it is too long."""
+    if isinstance(value, Mapping):
+        field, parts = 6, (key_value(_described(name), inner, mask, depth) for name, inner in value.items())
+    else:
+        field, parts = 5, (any_value(item, key, mask, depth) for item in value)
+    body = bytearray()
+    for part in parts:
+        body += delimited(1, part)
+        if len(body) > LONGEST_COLLECTION:
+            break
+    return delimited(field, bytes(body))
 
 
 def _described(value: Any) -> str:
@@ -111,9 +126,11 @@ class KeyValues:
     def one(self, key: str, value: Any) -> bytes:
         """One pair, with its tag and length."""
         kind = value.__class__
+        if key.__class__ is not str:
+            key = _described(key)
         if kind is str:
             return self._text(key, value)
-        body = key_value(key if key.__class__ is str else str(key), value, self.mask)
+        body = key_value(key, value, self.mask)
         part = self._prefix + length(len(body)) + body
         if kind is int:
             _remember(self._numbers, (key, value), part)
@@ -132,7 +149,7 @@ class KeyValues:
             encoded = shown.encode("utf-8", "replace")
         named = self._keys.get(key)
         if named is None:
-            named = text(1, str(key)) + b"\x12"
+            named = text(1, key) + b"\x12"
             _remember(self._keys, key, named)
         size = len(encoded)
         if size < _ONE_BYTE:

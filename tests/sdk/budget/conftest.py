@@ -1,0 +1,110 @@
+"""A service with all three pillars, in this process, and a budget that watches it."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from gnomon.budget.budget import REQUEST, Budget
+from gnomon.budget.meter import Meter
+from gnomon.budget.throttle import Throttle
+from gnomon.config.units import read_overhead
+from gnomon.export.outlet import Outlet, Signal
+from gnomon.integrations.asgi import Exchange, Middleware
+from gnomon.integrations.telemetry import Telemetry
+from gnomon.logging.categories import LogCategory
+from gnomon.logging.logger import StructuredLogger
+from gnomon.logging.pipeline import Pipeline
+from gnomon.logging.source import Source
+from gnomon.metrics.instruments import Counter
+from gnomon.metrics.registry import Registry
+from gnomon.tracing.propagation import Propagator
+from gnomon.tracing.provider import Tracer, TracerProvider
+from gnomon.tracing.span import Span
+
+
+@dataclass
+class Service:
+    """What a manager would put together."""
+
+    limit: str | None
+    registry: Registry = field(default_factory=Registry)
+    spans: Outlet = field(default_factory=lambda: Outlet(Signal.TRACES, most_records=10**6))
+    lines: Outlet = field(default_factory=lambda: Outlet(Signal.LOGS, most_records=10**6))
+    served: int = 0
+
+    def __post_init__(self):
+        self.tracers, self.pipeline = TracerProvider(self.spans), Pipeline(self.lines)
+        self.tracers.recording.keep = self.tracers.recording.keep_errors = True
+        self.logger = StructuredLogger("shop", pipeline=self.pipeline)
+        self.orders = Counter("shop.orders", registry=self.registry)
+        access = self.pipeline.source("gnomon.access")
+        telemetry = Telemetry(self.tracers, self.registry, Propagator(("tracecontext",)), access)
+        self.app = Middleware(self.handle, telemetry, lambda _: "/orders")
+        self.tracer = self.tracers.get_tracer("shop")
+        self.meter = Meter()
+        for owner, name, kind in (
+            (Exchange, "begin", "begin"),
+            (Exchange, "finish", REQUEST),
+            (Tracer, "begin", "span"),
+            (Span, "end", "span_end"),
+            (Source, "log", "line"),
+        ):
+            self.meter.meter(owner, name, kind)
+        self.throttle = Throttle(self.tracers, self.pipeline)
+        limit = None if self.limit is None else read_overhead(self.limit)
+        self.budget = Budget(limit, self.meter, self.throttle.to, self.registry)
+
+    async def handle(self, scope, receive, send):
+        """An order: two spans, four lines, and now and then an error."""
+        self.orders.inc()
+        with self.tracer.start_as_current_span("price") as span:
+            span.set_attribute("shop.items", 3)
+            self.logger.debug("priced", items=3)
+        with self.tracer.start_as_current_span("store"):
+            self.logger.info("stored", order="o1", total=12.5)
+        if self.served % 50 == 0:
+            self.logger.error("refused", order="o1")
+            self.logger.info("seen by", category=LogCategory.AUDIT)
+        self.served += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    def work(self, requests):
+        """Serve so many."""
+
+        async def nothing(*_):
+            return {}
+
+        async def serve():
+            for _ in range(requests):
+                scope = {"type": "http", "method": "POST", "path": "/orders", "headers": [], "scheme": "http"}
+                await self.app(scope, nothing, nothing)
+
+        asyncio.run(serve())
+
+    def seconds(self, number, requests):
+        """So many short seconds of load, each with its tick; the cost that each was found to have."""
+        found = []
+        for _ in range(number):
+            ends_s = time.monotonic() + 0.12
+            self.work(requests)
+            time.sleep(max(ends_s - time.monotonic(), 0))
+            self.budget.tick()
+            found.append((self.budget.spent, self.budget.step))
+        return found
+
+    def close(self):
+        """Let go of what was metered."""
+        self.budget.shutdown(1)
+
+
+@pytest.fixture
+def service(request):
+    """A service with the budget of the test's parameter."""
+    made = Service(request.param)
+    logging.getLogger("gnomon").setLevel(logging.INFO)
+    yield made
+    made.close()
