@@ -1,7 +1,8 @@
 """What a stack adds to a request: CPU, requests a second, p99, memory; bare FastAPI, ours, and others, interleaved.
 
     python benchmarks/sdk/run.py --setup          install every stack in an environment of its own
-    python benchmarks/sdk/run.py [--server] [--rounds 3] [--seconds 10] [--stacks gnomon otel] [--routes bare real] [--json FILE]
+    python benchmarks/sdk/run.py [--rounds 3] [--seconds 10] [--stacks gnomon otel] [--routes bare] [--loads paced]
+        [--server] [--json FILE]
 
 The service is pinned to one core, client and receiver to another. A run is a process of its own: warmed up, then either
 asked at a fixed rate (CPU, p99) or as fast as it answers (requests a second), then told to send what waits, which
@@ -75,11 +76,11 @@ class Run:
 
 def setup(only: list[str]) -> None:
     """The environments; ours is installed from the checkout."""
-    uv = str(CHECKOUT / ".venv/bin/uv")
+    uv = CHECKOUT / ".venv/bin/uv"
     for name in sorted({"sink", *(KINDS[stack].venv for stack in only)}):
         python = VENVS / name / "bin/python"
         subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, VENVS / name], check=True)
-        install = [uv, "pip", "install", "-q", "--python", python]
+        install: list[str | Path] = [uv, "pip", "install", "-q", "--python", python]
         subprocess.run([*install, "-r", HERE / f"requirements-{name}.txt"], check=True)
         if name == "gnomon":
             subprocess.run([*install, "--no-deps", "-e", CHECKOUT / "packages/gnomon"], check=True)
@@ -97,11 +98,11 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     """Until it listens."""
     for _ in range(600):
         if process.poll() is not None:
-            raise SystemExit(f"{process.args} ended with {process.returncode}")
+            raise SystemExit(f"{process.args!r} ended with {process.returncode}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise SystemExit(f"{process.args} does not listen")
+    raise SystemExit(f"{process.args!r} does not listen")
 
 
 def on_core(core: str, *command: Any, **options: Any) -> subprocess.Popen[bytes]:
@@ -295,9 +296,7 @@ def main() -> None:
     parser.add_argument("--loads", nargs="+", choices=["paced", "saturated"], default=["paced", "saturated"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument(
-        "--server", action="store_true", help="the receiver is `gnomon up`, and only its stacks are run"
-    )
+    parser.add_argument("--server", action="store_true", help="the receiver is `gnomon up`, for stacks that send OTLP")
     parser.add_argument("--json", type=Path, help="write every run there")
     arguments = parser.parse_args()
     if arguments.setup:

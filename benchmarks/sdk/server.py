@@ -18,7 +18,7 @@ COUNTS = {
     "metrics": """
         SELECT sum(last) FROM (
             SELECT argMax(value, time) AS last FROM metrics
-            WHERE match(labels['__name__'], '^http_server_\\\\w+_(duration|size)\\\\w*_count$') GROUP BY labels
+            WHERE name LIKE 'http.server.%' AND labels['le'] = '+Inf' GROUP BY name, labels
         )
     """,
 }

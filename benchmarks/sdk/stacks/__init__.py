@@ -71,8 +71,6 @@ KINDS = {
     "fastapi-native": Kind("native", "otel"),
     "logfire": Kind("pydantic_logfire", "logfire", environment=(_STABLE,), otlp=False),  # its log lines are spans
     "sentry": Kind("sentry", "sentry", otlp=False),
-    "ddtrace": Kind(
-        "datadog_apm", "ddtrace", 3, lines=True, otlp=False
-    ),  # its span of serialisation cannot be left out
+    "ddtrace": Kind("datadog_apm", "ddtrace", 3, lines=True, otlp=False),  # it has one of serialisation
     "elastic": Kind("elastic", "elastic", lines=True, otlp=False),
 }

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ class Service:
     lines: Outlet = field(default_factory=lambda: Outlet(Signal.LOGS, most_records=10**6))
     served: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> Any:
         self.tracers, self.pipeline = TracerProvider(self.spans), Pipeline(self.lines)
         self.tracers.recording.keep = self.tracers.recording.keep_errors = True
         self.logger = StructuredLogger("shop", pipeline=self.pipeline)
@@ -57,7 +58,7 @@ class Service:
         limit = None if self.limit is None else read_overhead(self.limit)
         self.budget = Budget(limit, self.meter, self.throttle.to, self.registry)
 
-    async def handle(self, scope, receive, send):
+    async def handle(self, _scope: Any, _receive: Any, send: Any) -> None:
         """An order: two spans, four lines, and now and then an error."""
         self.orders.inc()
         with self.tracer.start_as_current_span("price") as span:
@@ -72,20 +73,20 @@ class Service:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    def work(self, requests):
+    def work(self, requests: Any) -> None:
         """Serve so many."""
 
-        async def nothing(*_):
+        async def nothing(*_: Any) -> Any:
             return {}
 
-        async def serve():
+        async def serve() -> None:
             for _ in range(requests):
                 scope = {"type": "http", "method": "POST", "path": "/orders", "headers": [], "scheme": "http"}
                 await self.app(scope, nothing, nothing)
 
         asyncio.run(serve())
 
-    def seconds(self, number, requests):
+    def seconds(self, number: Any, requests: Any) -> Any:
         """So many short seconds of load, each with its tick; the cost that each was found to have."""
         found = []
         for _ in range(number):
@@ -96,13 +97,13 @@ class Service:
             found.append((self.budget.spent, self.budget.step))
         return found
 
-    def close(self):
+    def close(self) -> None:
         """Let go of what was metered."""
         self.budget.shutdown(1)
 
 
 @pytest.fixture
-def service(request):
+def service(request: Any) -> Any:
     """A service with the budget of the test's parameter."""
     made = Service(request.param)
     logging.getLogger("gnomon").setLevel(logging.INFO)

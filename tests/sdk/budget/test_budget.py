@@ -2,18 +2,20 @@
 
 import logging
 import os
+from typing import Any
 
 import pytest
 
 from gnomon.budget.meter import Meter, thread_cpu_s
 from gnomon.budget.throttle import STEPS
+from gnomon.config.units import Overhead
 from gnomon.export.outlet import Reason
 from gnomon.tracing.span import Span
 
 ORIGINAL_END = Span.end
 
 
-def records(outlet):
+def records(outlet: Any) -> Any:
     """All that waits, taken out."""
     taken = []
     while batch := outlet.take():
@@ -21,19 +23,21 @@ def records(outlet):
     return taken
 
 
-@pytest.mark.parametrize("service", ["20us", "1.5%"], indirect=True)
-def test_a_small_budget_is_kept_by_thinning(service, caplog):
+@pytest.mark.parametrize("service", ["1s", "100%"], indirect=True)
+def test_a_small_budget_is_kept_by_thinning(service: Any, caplog: Any) -> None:
     """It steps down until the cost is near the limit; errors, audit lines and metrics lose nothing."""
-    found = service.seconds(30, 60)
-    limit = service.budget.limit.request_s or service.budget.limit.cpu_ratio
-    assert found[0][0] > limit
+    free = service.seconds(5, 80)[-1][0]
+    limit = 0.7 * free
+    per_request = service.budget.limit.request_s is not None
+    service.budget.limit = Overhead(request_s=limit) if per_request else Overhead(cpu_ratio=limit)
+    found = service.seconds(20, 80)
     assert service.budget.step is not STEPS[0]
     assert min(spent for spent, _ in found[-5:]) < 1.5 * limit
     lines = records(service.lines)
-    assert sum(b"refused" in line for line in lines) == sum(b"seen by" in line for line in lines) == 30 * 60 / 50
+    assert sum(b"refused" in line for line in lines) == sum(b"seen by" in line for line in lines) == 2000 / 50
     assert sum(b"stored" in line for line in lines) < service.served
     (orders,) = service.orders.points()
-    assert orders.value == service.served == 30 * 60
+    assert orders.value == service.served == 2000
     duration = service.registry.get("http.server.request.duration")
     assert sum(sum(point.counts) for point in duration.points()) == service.served
     for outlet in (service.spans, service.lines):
@@ -45,7 +49,7 @@ def test_a_small_budget_is_kept_by_thinning(service, caplog):
 
 
 @pytest.mark.parametrize("service", ["1s", "100%"], indirect=True)
-def test_a_generous_budget_drops_nothing(service, caplog):
+def test_a_generous_budget_drops_nothing(service: Any, caplog: Any) -> None:
     """Everything is there, and nothing is said."""
     service.seconds(5, 40)
     assert service.budget.step is STEPS[0]
@@ -58,7 +62,7 @@ def test_a_generous_budget_drops_nothing(service, caplog):
 
 
 @pytest.mark.parametrize("service", ["20us"], indirect=True)
-def test_with_room_again_everything_comes_back_step_by_step(service, caplog):
+def test_with_room_again_everything_comes_back_step_by_step(service: Any, caplog: Any) -> None:
     """The load goes, or the limit is raised; each step is said once."""
     caplog.set_level(logging.INFO)
     service.seconds(10, 40)
@@ -71,20 +75,19 @@ def test_with_room_again_everything_comes_back_step_by_step(service, caplog):
     service.work(50)
     assert service.spans.counts.dropped == before
     assert service.tracers.recording.keep
-    said = [record.message for record in caplog.records if "from now on" in record.message]
-    assert len(said) == len(set(said[: STEPS.index(stepped)])) + STEPS.index(stepped) or len(said) > 1
+    assert caplog.text.count(f"from now on {STEPS[0].name}") == 1
 
 
 @pytest.mark.parametrize("service", ["0.1us"], indirect=True)
-def test_what_cannot_be_kept_is_said_once(service, caplog):
+def test_what_cannot_be_kept_is_said_once(service: Any, caplog: Any) -> None:
     """Metrics and errors have a price of their own."""
-    service.seconds(14, 60)
+    service.seconds(22, 60)
     assert service.budget.step is STEPS[-1]
     assert caplog.text.count("cannot be kept") == 1
 
 
 @pytest.mark.parametrize("service", ["20us"], indirect=True)
-def test_an_idle_service_is_not_thinned(service):
+def test_an_idle_service_is_not_thinned(service: Any) -> None:
     """Two requests a second cannot carry the price of a thread."""
     for _ in range(4):
         service.seconds(1, 1)
@@ -92,7 +95,7 @@ def test_an_idle_service_is_not_thinned(service):
 
 
 @pytest.mark.parametrize("service", ["20us"], indirect=True)
-def test_changed_settings_are_thinned_too(service):
+def test_changed_settings_are_thinned_too(service: Any) -> None:
     """A reload sets another sampler; the step holds on."""
     from gnomon.logging.sampling import Sampling  # noqa: PLC0415 - here alone
     from gnomon.tracing.sampling import Ratio  # noqa: PLC0415 - likewise
@@ -109,7 +112,7 @@ def test_changed_settings_are_thinned_too(service):
 
 
 @pytest.mark.parametrize("service", [None], indirect=True)
-def test_without_a_limit_nothing_happens(service):
+def test_without_a_limit_nothing_happens(service: Any) -> None:
     """Ticks are free."""
     service.seconds(2, 10)
     assert service.budget.spent == 0
@@ -117,7 +120,7 @@ def test_without_a_limit_nothing_happens(service):
 
 
 @pytest.mark.parametrize("service", ["1s"], indirect=True)
-def test_kept_traces_keep_their_lines(service):
+def test_kept_traces_keep_their_lines(service: Any) -> None:
     """Spans and lines are thinned by the same bits: no line without its trace, no trace without its lines."""
     service.throttle.to(STEPS[3])
     seen = []
@@ -130,43 +133,44 @@ def test_kept_traces_keep_their_lines(service):
     assert all(any(trace in line for trace in kept) for line in lines)
 
 
-def test_a_meter_counts_all_and_times_some():
+def test_a_meter_counts_all_and_times_some() -> None:
     """Nested calls are not paid for twice, and closing puts the functions back."""
     ticks = iter(range(0, 10**9, 1000))
 
     class Shop:
-        def outer(self):
-            self.inner()
+        def outer(self) -> Any:
+            return self.inner(two=3)
 
-        def inner(self):
+        def inner(self, one: Any = 1, *, two: Any = 2) -> Any:
             next(ticks)
+            return one + two
 
     meter = Meter(lambda: next(ticks))
     original = Shop.outer, Shop.inner
     meter.meter(Shop, "outer", "outer")
     meter.meter(Shop, "inner", "inner")
     for _ in range(130):
-        Shop().outer()
+        assert Shop().outer() == 4
     outer, inner = meter.cost("outer"), meter.cost("inner")
-    assert (outer.calls, inner.calls, outer.timed) == (130, 130, 3)
+    assert (outer.calls, inner.calls, outer.timed) == (130, 130, 2)
     assert inner.mean_s == pytest.approx(1e-6)
     assert outer.mean_s < 4e-6
     meter.close()
     assert (Shop.outer, Shop.inner) == original
 
 
-def test_nothing_is_metered_when_nobody_asked():
+def test_nothing_is_metered_when_nobody_asked() -> None:
     """The hot path of a process without a budget is as it was."""
     assert Span.end is ORIGINAL_END
 
 
-def test_our_threads_are_told_by_the_system():
+def test_our_threads_are_told_by_the_system() -> None:
     """By name; one that ended is no mistake."""
     import threading  # noqa: PLC0415 - here alone
 
     done, ready = threading.Event(), threading.Event()
 
-    def burn():
+    def burn() -> None:
         sum(range(300_000))
         ready.set()
         done.wait()
@@ -181,7 +185,7 @@ def test_our_threads_are_told_by_the_system():
 
 
 @pytest.mark.parametrize("service", ["1s"], indirect=True)
-def test_a_forked_child_counts_its_own(service):
+def test_a_forked_child_counts_its_own(service: Any) -> None:
     """What the parent's threads and requests have cost is not the child's."""
     service.seconds(2, 20)
     reading, writing = os.pipe()

@@ -1,7 +1,7 @@
 """Receivers and pumps that end with their test."""
 
 import contextlib
-import os
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,7 +38,7 @@ def open_sockets() -> Callable[[], int]:
     def count() -> int:
         links = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
         with contextlib.suppress(OSError):
-            return sum(os.readlink(one).startswith("socket:") for one in links)
+            return sum(str(one.readlink()).startswith("socket:") for one in links)
         return -1  # one was closed while we looked
 
     return count
@@ -55,9 +55,15 @@ def pumping() -> Iterator[Callable[..., Pump]]:
     """Makes pumps, started; ends them."""
     with ExitStack() as ends:
 
-        def make(outlets: list[Outlet], sender: Any, *, started: bool = True, **options: Any) -> Pump:
+        def make(
+            outlets: list[Outlet], sender: Any, *, started: bool = True, turned: Any = None, **options: Any
+        ) -> Pump:
+            if turned is not None:  # who turns the clock does not wait for it: looks at it all the time
+                options = {"clock": turned.clock, "schedule_s": 0.01, **options}
             pump = Pump(outlets, encode, sender, **{"schedule_s": 3600.0, "timeout_s": 1.0, **options})
             ends.callback(pump.shutdown, 0.1)
+            if turned is not None:
+                ends.callback(turned.turn, math.inf)  # every deadline is over then
             if started:
                 pump.start()
             return pump

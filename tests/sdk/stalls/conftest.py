@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 import uvicorn
@@ -26,11 +27,11 @@ from gnomon.tracing.provider import TracerProvider
 class Kept(Reporter):
     """A reporter that also keeps what it tells."""
 
-    def __init__(self, *parts):
+    def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.stalls = []
 
-    def tell(self, stall):
+    def tell(self, stall: Any) -> None:
         """Keep, and tell."""
         self.stalls.append(stall)
         super().tell(stall)
@@ -47,7 +48,7 @@ class Service:
     ended: list = field(default_factory=list)
     port: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> Any:
         self.tracers = TracerProvider(self.spans)
         self.tracers.add_ended(self.ended.append)
         self.telemetry = Telemetry(self.tracers, self.registry, Propagator(("tracecontext",)))
@@ -55,7 +56,7 @@ class Service:
         self.watchdog = Watchdog(self.reporter, Traffic(self.registry))
 
     @contextlib.contextmanager
-    def served(self, app):
+    def served(self, app: Any) -> Any:
         """Serve until the block ends."""
         self.watchdog.start()
         if self.loop == "uvloop":
@@ -81,7 +82,7 @@ class Service:
             thread.join(10)
             self.watchdog.shutdown(5)
 
-    def ask(self, path, method="GET"):
+    def ask(self, path: Any, method: Any = "GET") -> Any:
         """One request on a connection of its own; the status."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -92,7 +93,7 @@ class Service:
         finally:
             connection.close()
 
-    def ask_beside(self, path, others, method="POST", after_s=0.1):
+    def ask_beside(self, path: Any, others: Any, method: Any = "POST", after_s: Any = 0.1) -> None:
         """One request, and once it is in progress a number of others; all answered."""
         with ThreadPoolExecutor(others + 1) as callers:
             first = callers.submit(self.ask, path, method)
@@ -100,23 +101,23 @@ class Service:
             rest = [callers.submit(self.ask, "/quick") for _ in range(others)]
             assert [one.result() for one in (first, *rest)] == [200] * (others + 1)
 
-    def until(self, done):
+    def until(self, done: Any) -> Any:
         """Wait until something is so."""
         return wait_for(done)
 
-    def stall(self):
+    def stall(self) -> Any:
         """The one stall that was told."""
         wait_for(lambda: self.reporter.stalls)
         (told,) = self.reporter.stalls
         return told
 
-    def logged(self):
+    def logged(self) -> Any:
         """All that was logged, as bytes."""
         batch = self.lines.take()
         return b"".join(record for _, records in batch.groups for record in records) if batch else b""
 
 
-def wait_for(done, most_s=10.0):
+def wait_for(done: Any, most_s: Any = 10.0) -> Any:
     """Wait until something is so."""
     ends_s = time.monotonic() + most_s
     while not (found := done()):
@@ -126,12 +127,12 @@ def wait_for(done, most_s=10.0):
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
-def service(request):
+def service(request: Any) -> Any:
     """A service on each of the loops."""
     return Service(request.param)
 
 
 @pytest.fixture
-def asyncio_service():
+def asyncio_service() -> Any:
     """A service on asyncio's own loop."""
     return Service("asyncio")

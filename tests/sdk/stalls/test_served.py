@@ -5,6 +5,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -12,18 +13,20 @@ from fastapi import Depends, FastAPI
 HERE = "test_served.py"
 
 
-def line_of(words):
+def line_of(words: Any) -> Any:
     """The number of the line of this file that holds the words."""
     source = Path(__file__).read_text().splitlines()
     (number,) = [number for number, line in enumerate(source, 1) if line.endswith("# " + words)]
     return number
 
 
-def price():
+def price() -> None:
+    """Blocks in a call of its own."""
     time.sleep(0.5)  # it sleeps
 
 
-def spin():
+def spin() -> Any:
+    """Blocks, and computes."""
     ends = time.monotonic() + 0.4
     number = 0
     while time.monotonic() < ends:  # it spins
@@ -31,21 +34,25 @@ def spin():
     return number
 
 
-def rows():
+def rows() -> Any:
+    """Blocks between its rows."""
     for number in range(4):
         time.sleep(0.1)  # it yields late
         yield number
 
 
-async def depended_on():
+async def depended_on() -> None:
+    """Blocks before the endpoint."""
     time.sleep(0.4)  # noqa: ASYNC251 - planted  # a dependency
 
 
-async def child():
+async def child() -> None:
+    """Blocks in another task."""
     time.sleep(0.4)  # noqa: ASYNC251 - planted  # a child
 
 
-def query():
+def query() -> None:
+    """Blocks inside of a driver, which calls back."""
     database = sqlite3.connect(":memory:")
     database.create_function("slowly", 0, lambda: time.sleep(0.4))  # it answers
     database.execute("select slowly()").fetchall()
@@ -56,47 +63,47 @@ app = FastAPI()
 
 
 @app.post("/sleep/{number}")
-async def sleeps(number: int):
+async def sleeps(number: int) -> None:
     """Blocks by sleeping."""
     price()
 
 
 @app.post("/spin")
-async def spins():
+async def spins() -> None:
     """Blocks by counting."""
     spin()
 
 
 @app.post("/rows")
-async def iterates():
+async def iterates() -> Any:
     """Blocks in a generator."""
     return list(rows())
 
 
 @app.post("/dependency", dependencies=[Depends(depended_on)])
-async def depends():
+async def depends() -> None:
     """Blocks before it is called."""
 
 
 @app.post("/child")
-async def waits():
+async def waits() -> None:
     """Blocks in a task of its own."""
     await asyncio.create_task(child())
 
 
 @app.post("/query")
-async def asks():
+async def asks() -> None:
     """Blocks in a database's driver."""
     query()
 
 
 @app.get("/quick")
-async def quick():
+async def quick() -> None:
     """Does nothing."""
 
 
 @app.get("/slow")
-async def slow():
+async def slow() -> None:
     """Waits, and blocks nobody."""
     await asyncio.sleep(0.7)
 
@@ -112,7 +119,7 @@ async def slow():
         ("/query", "it answers", "POST /query"),
     ],
 )
-def test_the_line_the_request_and_the_others_are_named(service, path, words, name):
+def test_the_line_the_request_and_the_others_are_named(service: Any, path: Any, words: Any, name: Any) -> None:
     """Whatever blocks, on either loop: the line that did it, for whom, and how many others waited."""
     with service.served(app):
         service.ask_beside(path, 7)
@@ -126,7 +133,7 @@ def test_the_line_the_request_and_the_others_are_named(service, path, words, nam
     assert told.message.endswith(f"during {name} and held up 7 other requests")
 
 
-def test_those_in_progress_are_held_up_too(service):
+def test_those_in_progress_are_held_up_too(service: Any) -> None:
     """A request that waits for something else cannot go on either."""
     with service.served(app):
         with ThreadPoolExecutor(5) as callers:
@@ -137,14 +144,14 @@ def test_those_in_progress_are_held_up_too(service):
         assert service.stall().held_up == 4
 
 
-def test_the_duration_is_that_of_the_block(service):
+def test_the_duration_is_that_of_the_block(service: Any) -> None:
     """Measured from the request's arrival, so not from when the watchdog came by."""
     with service.served(app):
         service.ask("/sleep/1", "POST")
         assert 0.45 < service.stall().duration_s < 0.75
 
 
-def test_the_span_carries_the_line(service):
+def test_the_span_carries_the_line(service: Any) -> None:
     """It ended in the callback that blocked, and was marked before."""
     with service.served(app):
         service.ask("/sleep/1", "POST")
@@ -154,7 +161,7 @@ def test_the_span_carries_the_line(service):
     assert span.attributes["gnomon.stall.line"].endswith(f"{HERE}:{line_of('it sleeps')} price()")
 
 
-def test_a_line_is_told_of_once_in_ten_seconds(service):
+def test_a_line_is_told_of_once_in_ten_seconds(service: Any) -> None:
     """The second time it is counted only."""
     with service.served(app):
         service.ask("/sleep/1", "POST")
@@ -165,7 +172,7 @@ def test_a_line_is_told_of_once_in_ten_seconds(service):
     assert cell.value == 2
 
 
-def test_nothing_is_told_of_a_service_that_waits_well(service):
+def test_nothing_is_told_of_a_service_that_waits_well(service: Any) -> None:
     """Slow is not blocked."""
     with service.served(app):
         service.ask_beside("/slow", 5, method="GET")

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from gnomon.process.forks import after_fork
 if TYPE_CHECKING:
     from gnomon.config.settings import ObservabilityConfig
 
+log = logging.getLogger("gnomon")
 # Settings that are asked for so often that they have a short name.
 SHORT = {
     "service_name": "service.name",
@@ -26,6 +28,12 @@ SHORT = {
     "headers": "export.headers",
     "max_overhead": "budget.max_overhead",
 }
+
+
+class _Off:
+    """The manager that `disabled` has left idle: what begins later, such as `DistributedTracing`, does not start it."""
+
+    manager: ObservabilityManager | None = None
 
 
 def instrument(
@@ -39,7 +47,7 @@ def instrument(
     """Start observing this process, and an application in it. This one call is the whole of it.
 
     Args:
-        app: a FastAPI, Starlette or other ASGI application; None for a script, a worker, a gRPC service. Applications
+        app: a FastAPI or Starlette application; None for a script, a worker, a gRPC service. Applications
             and servers that are made later are instrumented by themselves.
         config: all settings at once; then nothing else is read.
         file: settings in TOML, JSON or YAML, read again when it changes; else what `GNOMON_CONFIG` names.
@@ -66,9 +74,10 @@ def ensure(
     components: ComponentRegistry | None = None,
     **settings: Any,
 ) -> ObservabilityManager:
-    """The running manager; started with these settings if there is none."""
-    if ObservabilityManager.running is not None:
-        return ObservabilityManager.running
+    """The running manager, or the one that is switched off; started with these settings if there is none."""
+    present = ObservabilityManager.running or _Off.manager
+    if present is not None:
+        return present
     from gnomon.config.sources import sources  # noqa: PLC0415 - pydantic is loaded when there is something to do
 
     found = None
@@ -76,7 +85,9 @@ def ensure(
         found = sources({SHORT.get(key, key): value for key, value in settings.items()}, file=file)
         config = found.load()
     manager = ObservabilityManager(config, components=components, sources=found)
-    if not config.disabled:
+    if config.disabled:
+        _Off.manager = manager.switch_off()
+    else:
         manager.initialize()
         _last_words.arrange()
     return manager
@@ -90,7 +101,7 @@ def flush(timeout_s: float = 5.0) -> bool:
 
 def shutdown(timeout_s: float | None = None) -> dict[str, str]:
     """Send what waits and stop; parts that could not be stopped in time, and why."""
-    running = ObservabilityManager.running
+    running, _Off.manager = ObservabilityManager.running, None
     return {} if running is None else running.shutdown(timeout_s)
 
 
@@ -101,12 +112,17 @@ def status() -> Report:
 
 
 def _instrument_app(app: Any, manager: ObservabilityManager) -> None:
-    from starlette.applications import Starlette  # noqa: PLC0415 - there is an application, so this is there mostly
+    known = sys.modules.get("starlette.applications")  # whoever has made an application has imported it
+    if known is not None and isinstance(app, known.Starlette):
+        from gnomon.integrations.starlette import instrument_app  # noqa: PLC0415 - there is an application
 
-    from gnomon.integrations.starlette import instrument_app  # noqa: PLC0415 - likewise
-
-    if isinstance(app, Starlette):
         instrument_app(app, manager.telemetry)
+    else:
+        log.warning(
+            "%s is no Starlette or FastAPI application, and is not instrumented: put gnomon.integrations.asgi.Middleware"
+            " around an ASGI application of another kind",
+            type(app).__qualname__,
+        )
 
 
 class _LastWords:

@@ -40,7 +40,6 @@ from gnomon.privacy.masking import HARMLESS_VALUES, Masker
 from gnomon.process.clock import SYSTEM, Clock
 from gnomon.process.identity import Identity
 from gnomon.recorders import recorders
-from gnomon.tracing.adopt import AdoptedSpans
 from gnomon.tracing.baggage import carried
 from gnomon.tracing.choice import sampler
 from gnomon.tracing.propagation import Propagator
@@ -152,6 +151,12 @@ class ObservabilityManager:
             raise
         return self
 
+    def switch_off(self) -> Self:
+        """Start nothing and record nothing; contexts still travel through spans that are made."""
+        self._sample(self.config.traces.model_copy(update={"enabled": False}))
+        self.recorders.close()
+        return self
+
     def shutdown(self, timeout_s: float | None = None) -> dict[str, str]:
         """Send what waits and stop everything, in reverse, within a deadline.
 
@@ -202,6 +207,7 @@ class ObservabilityManager:
             self._opened,
             self._last_words,
             {"excluded_urls": config.traces.excluded_urls, "metrics_path": config.metrics.path},
+            correlates=self.pipeline is not None,
         )
 
     def _opened(self) -> None:
@@ -235,7 +241,8 @@ class ObservabilityManager:
         if present is tracers:
             return
         if hasattr(present, "add_span_processor"):
-            present.add_span_processor(AdoptedSpans(self.recorders.outlets[Signal.TRACES], recording))
+            if settings.enabled:
+                self.recorders.adopt(present)
         else:
             trace.set_tracer_provider(tracers)
 

@@ -5,12 +5,13 @@ these stay for as long as the process does; a manager gives them settings and a 
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gnomon.config.route import route
 from gnomon.export.outlet import Outlet, Signal
 from gnomon.metrics.otel import MeterProvider
 from gnomon.metrics.registry import Registry, default_registry
+from gnomon.tracing.adopt import AdoptedSpans
 from gnomon.tracing.provider import TracerProvider
 
 if TYPE_CHECKING:
@@ -25,10 +26,17 @@ class Recorders:
     tracers: TracerProvider = field(init=False)
     registry: Registry = field(default_factory=default_registry)
     meters: MeterProvider = field(init=False)
+    _adopted: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.tracers = TracerProvider(self.outlets[Signal.TRACES])
         self.meters = MeterProvider(self.registry)
+
+    def adopt(self, provider: Any) -> None:
+        """Send the spans of a provider that was there before ours; it keeps us for good, so once."""
+        if self._adopted is not provider:
+            self._adopted = provider
+            provider.add_span_processor(AdoptedSpans(self.outlets[Signal.TRACES], self.tracers.recording))
 
     def open(self, settings: "ExportSettings") -> None:
         """Give the queues their bounds."""

@@ -27,6 +27,8 @@ REQUEST = "request"
 FLOOR_RATIO = 0.002
 # Room to step down: a step may double the cost, and the load varies.
 ROOM_RATIO, PATIENCE = 0.4, 10
+# After a step up the next one waits for so many ticks, until what the first one saves is seen.
+SETTLES = 2
 # Of the cost, what the newest second weighs: half of a change is seen after one, seven eighths after three.
 NEWEST = 0.5
 
@@ -68,7 +70,7 @@ class Budget:
         threads_s: Callable[[], dict[int, float]] = thread_cpu_s,
     ) -> None:
         self.limit, self.meter, self._apply, self._clock, self._threads_s = limit, meter, apply, clock, threads_s
-        self.spent, self._calm, self._number, self._warned = 0.0, 0, 0, False
+        self.spent, self._calm, self._number, self._warned, self._settling = 0.0, 0, 0, False, 0
         self._at_s = self._used = self._threads = 0.0
         self._served, self._seen = 0, dict[int, float]()
         self._begin_anew()
@@ -126,9 +128,12 @@ class Budget:
         self._decide(allowed, now)
 
     def _decide(self, allowed: float, now: float) -> None:
+        self._settling = max(self._settling - 1, 0)
         # Over only when both say so: one bad second is no reason, and neither is one that is over already.
         if min(self.spent, now) > allowed:
             self._calm = 0
+            if self._settling:
+                return
             # Far over, two steps: each halves what is kept, if not the cost.
             self._to(self._number + (2 if now > 2 * allowed else 1))
         elif max(self.spent, now) < allowed * ROOM_RATIO:
@@ -146,7 +151,8 @@ class Budget:
                 self._warned = True
                 log.warning("The overhead budget cannot be kept: %s; %s", self._account(), self.step.name)
             return
-        self._number, self._warned = number, False
+        self._number, self._warned, self._settling = number, False, SETTLES + 1
+        self.meter.relearn()
         self._apply(self.step)
         log.warning("The overhead budget: %s; from now on %s", self._account(), self.step.name)
 
@@ -164,10 +170,10 @@ class Budget:
         for thread, used_s in seen.items():
             self._threads += max(used_s - self._seen.get(thread, 0.0), 0.0)
         self._seen = seen
-        return self._threads + self.meter.total_s()
+        return self._threads + self.meter.settle()
 
     def _begin_anew(self) -> None:
         """At start, and in a forked child, whose threads and times are its own."""
         self._threads, self._seen = 0.0, self._threads_s()
         self._at_s = self._clock.monotonic_s()
-        self._served, self._used = self.meter.cost(REQUEST).calls, self.meter.total_s()
+        self._served, self._used = self.meter.cost(REQUEST).calls, self.meter.settle()

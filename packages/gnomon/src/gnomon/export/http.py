@@ -43,6 +43,8 @@ class Address:
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port
+            # As the socket will; here, for it imports a module, and a fork while the export thread imports breaks it.
+            (parts.hostname or "").encode("idna")
         except ValueError as error:
             raise ExportError(
                 f"the endpoint {url!r} has no valid host and port: {error}", hint="Ports are 1 to 65535"

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 
 from gnomon.export.outlet import Batch, Counts, Outlet, Reason
 from gnomon.export.retry import backoff_s
@@ -70,6 +71,7 @@ class Pump:
     _thread: threading.Thread | None = field(init=False, default=None)
     _ending: bool = field(init=False, default=False)
     _deadline_s: float | None = field(init=False, default=None)
+    _left: bool = field(init=False, default=False)  # the queues may be another pump's by now
     # How often somebody asked to have everything sent at once, and up to which of these it was done.
     _asked: int = field(init=False, default=0)
     _done: int = field(init=False, default=0)
@@ -87,7 +89,10 @@ class Pump:
     def start(self) -> None:
         """Start the thread; again does nothing."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="gnomon-export", daemon=True)
+            # Not in the thread: a fork in the midst of an import leaves half a module to the child.
+            from opentelemetry import context  # noqa: PLC0415 - nothing is imported before there is a thread
+
+            self._thread = threading.Thread(target=self._run, args=(context,), name="gnomon-export", daemon=True)
             self._thread.start()
 
     def flush(self, timeout_s: float) -> bool:
@@ -107,7 +112,8 @@ class Pump:
         """Send what waits, end the thread, close the sender; what is left is counted as dropped.
 
         Returns:
-            Whether the thread has ended. It has, in time, unless a receiver holds the last request open.
+            Whether the thread has ended. It has, in time, unless a receiver holds the last request open; then it ends
+            with that request, and leaves the queues to whoever comes after it.
         """
         if self._thread is None:
             return True
@@ -119,7 +125,7 @@ class Pump:
         # A little longer than its own deadline: it ends by itself, and that is cleaner.
         self._thread.join(timeout_s + 0.5)
         ended = not self._thread.is_alive()
-        self._thread = None
+        self._left, self._thread = not ended, None
         return ended
 
     @property
@@ -146,9 +152,7 @@ class Pump:
         if running and not self._ending:
             self.start()
 
-    def _run(self) -> None:
-        from opentelemetry import context  # noqa: PLC0415 - nothing is imported before there is a thread
-
+    def _run(self, context: ModuleType) -> None:
         # No instrumentation of this process may trace our own requests.
         context.attach(context.set_value("suppress_instrumentation", True))  # noqa: FBT003 - the API's form
         context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))  # noqa: FBT003, SLF001 - likewise
@@ -221,7 +225,10 @@ class Pump:
 
     def _next(self, way: _Way) -> Batch | None:
         if way.trying is None:
-            way.trying = way.rest.pop() if way.rest else way.outlet.take()
+            if way.rest:
+                way.trying = way.rest.pop()
+            elif not self._left:
+                way.trying = way.outlet.take()
         return way.trying
 
     def _try(self, way: _Way, batch: Batch) -> None:

@@ -5,9 +5,10 @@ are no spans for `receive` and `send`: they say nothing that the request's own s
 """
 
 import asyncio
+import logging
 import re
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
@@ -27,7 +28,9 @@ Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
 App = Callable[[Scope, Receive, Send], Any]
 
+log = logging.getLogger("gnomon.integrations")
 SERVER = SpanKind.SERVER
+SEEN = "gnomon.seen"  # our mark in a scope
 INFO, ERROR, ACCESS = LogLevel.INFO, LogLevel.ERROR, LogCategory.ACCESS
 # A caller's correlation id stands in our logs and goes back in the answer: short, and printable.
 LONGEST_CORRELATION = 128
@@ -47,14 +50,17 @@ class Exchange:
         self._middleware, self.scope, self._send = middleware, scope, send
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(given)
+        if len(self.headers) != len(given):
+            self.headers = joined(given)
         self.status = self.sent_bytes = self.ended_ns = 0
         self.error, self.complete = "", False
         self.span: Any = None
         self._correlation = b""
         self.bound: Binding | None = None
         self.started_ns = time.time_ns()
-        self._active = middleware.active(self.method, scope)
+        self._active: Any = None
 
     def begin(self) -> Any:
         """Start the span; return the context in which the application is to run."""
@@ -71,6 +77,7 @@ class Exchange:
             else:
                 # Logs without a correlation id of their own stand under the trace's.
                 self._correlation = span.trace.hex().encode()
+        self._active = middleware.active(self.method, self.scope)
         return context
 
     def send(self, message: Message) -> Any:
@@ -79,7 +86,10 @@ class Exchange:
         if kind == "http.response.start":
             self.status = message["status"]
             if self._correlation:
-                message["headers"] = [*message.get("headers", ()), (CORRELATION, self._correlation)]
+                # The message stays as it is: it is the application's, which may send it again. So does its own id.
+                own = message.get("headers", ())
+                if CORRELATION not in [name for name, _ in own]:
+                    message = {**message, "headers": [*own, (CORRELATION, self._correlation)]}
         elif kind == "http.response.body":
             self.sent_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
@@ -99,7 +109,10 @@ class Exchange:
             self.error = type(error).__qualname__
             if not self.status:
                 self.status = SERVER_ERROR
-        self.span.failed(error)
+        try:
+            self.span.failed(error)
+        except Exception:  # noqa: BLE001 - the application's error goes on, not ours
+            self._middleware.fault()
 
     def left(self) -> None:
         """The application is done. Without a whole response, whoever asked for it is gone."""
@@ -112,7 +125,15 @@ class Exchange:
         """The last byte is out: write down everything, once."""
         if self.ended_ns:
             return
-        ended_ns = self.ended_ns = time.time_ns()
+        self.ended_ns = time.time_ns()
+        if self._active is not None:
+            self._active.add(-1)
+        try:
+            self._written(self.ended_ns)
+        except Exception:  # noqa: BLE001 - the answer is the application's; what we make of it changes nothing
+            self._middleware.fault()
+
+    def _written(self, ended_ns: int) -> None:
         scope, headers, status = self.scope, self.headers, self.status
         error = self.error or (str(status) if status >= SERVER_ERROR else "")
         served = self._middleware.served
@@ -125,11 +146,9 @@ class Exchange:
         if status >= SERVER_ERROR and not self.error:
             span.set_status(StatusCode.ERROR)
         known.duration(taken_ns / 1e9)
-        known.response_size(self.sent_bytes)
+        known.response_size(0 if self.method == "HEAD" else self.sent_bytes)  # servers leave it out
         if length := headers.get(b"content-length"):
             known.request_size(_number(length))
-        if self._active is not None:
-            self._active.add(-1)
         span.end(ended_ns)
         access = self._middleware.access
         if access is not None:
@@ -169,7 +188,8 @@ class Middleware:
         self._w3c = telemetry.propagator.w3c
         self._begin = telemetry.tracer("gnomon.integrations.asgi").begin
         self.access, self._opened, self._flush = telemetry.access, telemetry.opened, telemetry.flush
-        self.correlates = telemetry.access is not None
+        self.correlates = telemetry.correlates or telemetry.access is not None
+        self._faults = 0
         self._endpoint, self._metrics_path = telemetry.endpoint, telemetry.options.get("metrics_path", "")
         patterns = [*telemetry.options.get("excluded_urls", ())]
         if self._endpoint is not None:
@@ -183,6 +203,10 @@ class Middleware:
         if kind == "lifespan":
             await self.app(scope, receive, self._lifespan(send))
             return
+        if SEEN in scope:  # an application inside of another one: the outer has it
+            await self.app(scope, receive, send)
+            return
+        scope[SEEN] = True
         if self._excluded is not None and self._excluded(scope["path"]):
             if kind == "http" and scope["path"] == self._metrics_path and self._endpoint is not None:
                 await self._endpoint.asgi(scope, receive, send)
@@ -192,10 +216,15 @@ class Middleware:
         if kind == "websocket":
             await websocket.connected(self, scope, receive, send)
             return
-        request = Exchange(self, scope, send)  # found by this name on the stack when the event loop stalls
-        token = attach(request.begin())
-        if request.bound is not None:
-            request.bound.__enter__()
+        try:
+            request = Exchange(self, scope, send)  # found by this name on the stack when the event loop stalls
+            token = attach(request.begin())
+            if request.bound is not None:
+                request.bound.__enter__()
+        except Exception:  # noqa: BLE001 - a request is served, whatever becomes of us
+            self.fault()
+            await self.app(scope, receive, send)
+            return
         try:
             await self.app(scope, receive, request.send)
         except BaseException as error:
@@ -228,14 +257,23 @@ class Middleware:
         span = self._begin(name, SERVER, parent, attributes, started_ns, context)
         return span, with_span(span, context)
 
+    def fault(self) -> None:
+        """Something of ours failed, in whose `except` we are: told once, and the application does not notice."""
+        self._faults += 1
+        if self._faults == 1:
+            log.warning("a request could not be observed; further ones are left aside in silence", exc_info=True)
+
     def _lifespan(self, send: Send) -> Send:
         """Be told of the application's start and end, the end before its server, which may end the process then."""
 
         async def sending(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete" and self._opened is not None:
-                self._opened()
-            elif message["type"] == "lifespan.shutdown.complete" and self._flush is not None:
-                await asyncio.to_thread(self._flush)
+            try:
+                if message["type"] == "lifespan.startup.complete" and self._opened is not None:
+                    self._opened()
+                elif message["type"] == "lifespan.shutdown.complete" and self._flush is not None:
+                    await asyncio.to_thread(self._flush)
+            except Exception:  # noqa: BLE001 - the server waits for this message
+                self.fault()
             await send(message)
 
         return sending
@@ -252,6 +290,17 @@ class Middleware:
         if cell is not None:
             cell.add(1)
         return cell
+
+
+def joined(given: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers of which some came more than once, which is one list in several lines (RFC 9110, 5.3).
+
+    Two parents are none: such a `traceparent` is malformed then.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in given:
+        headers[name] = headers[name] + b"," + value if name in headers else value
+    return headers
 
 
 def _getting(headers: Mapping[bytes, bytes]) -> Callable[[str], str | None]:

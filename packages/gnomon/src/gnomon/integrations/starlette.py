@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Match, Mount
 
 from gnomon.integrations.asgi import Middleware, Scope
 from gnomon.integrations.telemetry import Telemetry
@@ -72,11 +72,19 @@ def instrument_app(app: Starlette, telemetry: Telemetry) -> None:
 def _fitting(app: Starlette, telemetry: Telemetry) -> Telemetry:
     """An application that answers scrapes itself goes on doing so."""
     path = telemetry.options.get("metrics_path")
-    return (
-        replace(telemetry, endpoint=None)
-        if any(getattr(one, "path", None) == path for one in app.routes)
-        else telemetry
-    )
+    return replace(telemetry, endpoint=None) if any(_answers(one, path) for one in app.routes) else telemetry
+
+
+def _answers(route: Any, path: Any) -> bool:
+    """Whether a route is at a path. FastAPI's included routers have none of their own, and are asked."""
+    own = getattr(route, "path", None)
+    if own is not None:
+        return bool(own == path)
+    asked = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+    try:
+        return bool(route.matches(asked)[0] is Match.FULL)
+    except Exception:  # noqa: BLE001 - a route of a kind of its own
+        return False
 
 
 def _own(app: Starlette) -> None:

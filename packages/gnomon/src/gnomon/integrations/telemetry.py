@@ -21,8 +21,8 @@ class Telemetry:
         metrics: where instruments are registered; None: metrics are switched off.
         propagator: reads and writes the headers of calls.
         access: where a served request is logged; None: it is not.
+        correlates: whether correlation ids are bound to what is logged, and sent back.
         endpoint: what a scrape is answered with; None: scrapes are not ours.
-        flush: sends what waits; called when an application shuts down, for its process may end without another word.
         opened: called when an application has started.
         flush: sends what waits; called when an application ends, for its process may end without another word.
         options: the integration's own settings.
@@ -36,6 +36,7 @@ class Telemetry:
     opened: Callable[[], object] | None = None
     flush: Callable[[], object] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    correlates: bool = False
 
     def tracer(self, name: str) -> Tracer:
         """The tracer of an integration; its `begin` is the fast door."""

@@ -56,9 +56,14 @@ class Connection:
 
 async def connected(middleware: "Middleware", scope: "Scope", receive: "Receive", send: "Send") -> None:
     """Serve one connection inside of its span."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    attributes: dict[str, Any] = {"url.path": scope["path"], "network.protocol.name": "websocket"}
-    span, context = middleware.begin("WEBSOCKET", scope, headers, attributes, time.time_ns())
+    try:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        attributes: dict[str, Any] = {"url.path": scope["path"], "network.protocol.name": "websocket"}
+        span, context = middleware.begin("WEBSOCKET", scope, headers, attributes, time.time_ns())
+    except Exception:  # noqa: BLE001 - a connection is served, whatever becomes of us
+        middleware.fault()
+        await middleware.app(scope, receive, send)
+        return
     connection = Connection(receive, send)
     token = attach(context)
     try:
@@ -68,8 +73,11 @@ async def connected(middleware: "Middleware", scope: "Scope", receive: "Receive"
         raise
     finally:
         detach(token)
-        if route := middleware.route(scope):
-            span.update_name(f"WEBSOCKET {route}")
-            span.set_attribute("http.route", route)
-        span.set_attributes(connection.attributes())
-        span.end()
+        try:
+            if route := middleware.route(scope):
+                span.update_name(f"WEBSOCKET {route}")
+                span.set_attribute("http.route", route)
+            span.set_attributes(connection.attributes())
+            span.end()
+        except Exception:  # noqa: BLE001 - likewise
+            middleware.fault()

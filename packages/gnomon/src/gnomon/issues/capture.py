@@ -10,6 +10,7 @@ from typing import Final
 from gnomon.issues.fingerprint import fingerprint, qualified
 from gnomon.issues.frames import followed, place, walked
 from gnomon.issues.values import shown
+from gnomon.privacy import errors
 from gnomon.wire.attributes import Mask
 
 _FRAMES: Final = 50
@@ -188,11 +189,8 @@ def _link(exception: BaseException, relation: str, locals_too: bool, mask: Mask 
 
 
 def message(exception: BaseException, mask: Mask | None) -> str:
-    """What an exception says of itself, masked, at most 2 KiB."""
-    try:
-        text = str(str(exception))[:_MESSAGE]
-    except Exception:  # noqa: BLE001 - the host's own `__str__`
-        return "<str() failed>"
+    """What an exception says of itself, masked, at most 2 KiB; of a database's without the values."""
+    text = errors.shown(exception)[:_MESSAGE]
     return mask("exception.message", text) if mask else text
 
 

@@ -5,10 +5,12 @@ A foreign one may raise, hang or be endless, and what hangs cannot be stopped.
 
 import datetime as dt
 import decimal
+import re
 import uuid
 from itertools import islice
 from typing import Any, Final
 
+from gnomon.privacy.sql import sanitised
 from gnomon.wire.attributes import Mask
 
 _ITEMS: Final = 10
@@ -29,6 +31,7 @@ _PLAIN: Final = frozenset(
         uuid.UUID,
     }
 )
+_SQL: Final = re.compile(r"\s*(?:SELECT|INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|WITH)\s", re.IGNORECASE)
 _BRACKETS: Final[dict[type, str]] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}"}
 
 
@@ -56,6 +59,8 @@ def _written(name: str, value: Any, mask: Mask | None, depth: int) -> str:
         return repr(value)
     if kind is str:
         text = value[:_LOOKED_AT]
+        if _SQL.match(text):
+            text = sanitised(text)
         return repr(mask(name, text) if mask else text)
     text = _class_of(value)
     if kind is int:

@@ -56,97 +56,163 @@ def _phone(written: str) -> str:
     return value.removeprefix("00") if 7 <= len(value) <= 17 else ""  # noqa: PLR2004 - E.164 has at most 15, and 00
 
 
-def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
-    # A number that touches a letter, a digit or a decimal point is part of something else: a hash, a version.
-    return re.compile(rf"(?<![0-9A-Za-z_])(?<![0-9]\.)(?:{pattern})(?![0-9A-Za-z_]|\.[0-9])", flags)
-
-
 _S = r"[ .\-]"  # what stands between groups of digits
-_PHONE_WORD = r"(?i:phone|mobile|telephone|tel|cell|fax|msisdn|whatsapp)(?i:[_ ]?(?:number|num|no))?"
-_NAMED = r"[\"']?[ :=#(]{1,4}[\"']?"
+# A number that touches a letter, a digit or a decimal point is part of something else: a hash, a version.
+_BEGIN = r"(?<![0-9A-Za-z_])(?<![0-9]\.)"
+_END = r"(?![0-9A-Za-z_]|\.[0-9])"
+_NOT_GROUPED = rf"(?<![0-9]{_S})"
+_NO_GROUP = rf"(?!{_S}[0-9])"
 
-NUMBERS = (
-    Detector(
+
+class Shape(NamedTuple):
+    """How a number is written, in regular expressions: from it come its detector, and its part in `_POSSIBLE`.
+
+    Attributes:
+        first: its first sign.
+        rest: what follows; `(?P<s>...)` is a separator that comes again as `(?P=s)`.
+        before, after: what must not be beside it.
+        letters: whether letters stand before its first digit.
+        possible: its part in `_POSSIBLE`, where that is not `first` and `rest`: what follows the first digit.
+    """
+
+    kind: str
+    digits: int
+    plain: Callable[[str], str]
+    first: str
+    rest: str
+    before: str = ""
+    after: str = ""
+    letters: bool = False
+    possible: str = ""
+
+    def detector(self) -> Detector:
+        """One that finds it."""
+        pattern = f"{_BEGIN}{self.before}{self.first}(?:{self.rest}){_END}{self.after}"
+        return Detector(self.kind, self.digits, re.compile(pattern), self.plain)
+
+    def hint(self) -> str:
+        """What must follow a first sign, if it is to be one of these; separators need not be the same."""
+        rest = re.sub(r"\(\?P=\w\)", r"[ .\\-/_]{1,2}", re.sub(r"\(\?P<\w>", "(?:", self.rest))
+        return self.possible or f"(?<={self.first})(?:{rest})"
+
+
+_SHAPES = (
+    Shape(
         "card",
-        13,
-        _compiled(
-            rf"(?<![_ =(:,]-)[2-6](?:[0-9]{{12,18}}|[0-9]{{3}}([ .\-/_]{{1,2}})[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{1,7}}"
-            rf"|[0-9]{{3}}({_S})[0-9]{{6}}\2[0-9]{{4,5}})"
-        ),
+        14,
         _card,
+        "[2-6]",
+        r"[0-9]{13,18}|[0-9]{3}(?P<s>[ .\-/_]{1,2})[0-9]{4}(?P=s)[0-9]{4}(?P=s)[0-9]{1,7}"
+        rf"|[0-9]{{3}}(?P<t>{_S})[0-9]{{6}}(?P=t)[0-9]{{4,5}}",
+        before="(?<![_ =(:,]-)",
     ),
-    Detector(
-        "national_id",  # FR
+    Shape(  # FR
+        "national_id",
         8,
-        _compiled(
-            rf"[12]{_S}?[0-9]{{2}}{_S}?[0-9]{{2}}{_S}?(?:[0-9]{{2}}|2[ABab])(?:{_S}?[0-9]{{3}}){{2}}{_S}?[0-9]{{2}}"
-        ),
         _checked(checksums.nir),
+        "[12]",
+        rf"{_S}?[0-9]{{2}}{_S}?[0-9]{{2}}{_S}?(?:[0-9]{{2}}|2[ABab])(?:{_S}?[0-9]{{3}}){{2}}{_S}?[0-9]{{2}}",
     ),
-    Detector(
-        "national_id",  # DE
+    Shape(  # DE
+        "national_id",
         11,
-        _compiled(r"[1-9][0-9](?:[0-9]{9}|([ .\-/])[0-9]{3}\1[0-9]{3}\1[0-9]{3})"),
         _checked(checksums.steuer_id),
+        "[1-9]",
+        r"[0-9](?:[0-9]{9}|(?P<s>[ .\-/])[0-9]{3}(?P=s)[0-9]{3}(?P=s)[0-9]{3})",
     ),
+    Shape(  # US
+        "national_id",
+        9,
+        _checked(checksums.ssn),
+        "[0-8]",
+        rf"[0-9]{{2}}(?P<s>{_S})[0-9]{{2}}(?P=s)[0-9]{{4}}",
+        before=_NOT_GROUPED,
+        after=_NO_GROUP,
+    ),
+    # ES; solid and in lower case not beside letters that are hexadecimal or a unit: `12345678b`, `12345678s`.
+    Shape(
+        "national_id",
+        8,
+        _checked(checksums.dni),
+        "[0-9]",
+        rf"[0-9](?:{_S}?[0-9]{{3}}){{2}}(?:{_S}?[A-Z]|[ \-][a-z]|[j-lnp-rtv-z])",
+    ),
+    Shape(
+        "national_id",
+        7,
+        _checked(checksums.dni),
+        "[XYZxyz]",
+        rf"{_S}?[0-9](?:{_S}?[0-9]{{3}}){{2}}{_S}?[A-Za-z]",
+        letters=True,
+        possible=rf"(?:{_S}?[0-9]{{3}}){{2}}{_S}?[A-Za-z]",
+    ),
+    Shape(  # UK; in lower case not what may be hexadecimal
+        "national_id",
+        6,
+        _checked(checksums.nino),
+        "(?![a-f]{2})[A-Za-z]",
+        rf"(?:(?<=[A-Z])[A-Z](?:{_S}?[0-9]{{2}}){{3}}{_S}?[A-D]|(?<=[a-z])[a-z](?:{_S}?[0-9]{{2}}){{3}}{_S}?[a-d])",
+        letters=True,
+        possible=rf"[0-9](?:{_S}?[0-9]{{2}}){{2}}{_S}?[A-Da-d]",
+    ),
+    Shape("phone", 9, _phone, "0", r"0[1-9][0-9]{0,2}[ .\-/(](?:[ .\-/()+]{0,2}[0-9]){6,12}"),
+    Shape(
+        "phone",
+        10,
+        _phone,
+        rf"(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}{_S})",
+        rf"[2-9][0-9]{{2}}{_S}[0-9]{{4}}",
+        before=_NOT_GROUPED,
+        after=_NO_GROUP,
+        possible=rf"(?<=[(2-9])[0-9]{{2,3}}(?:\) ?|{_S})[2-9][0-9]{{2}}{_S}[0-9]{{4}}",
+    ),
+    Shape("phone", 9, _phone, r"\(", rf"(?:0[0-9]{{1,4}}|[67][0-9]{{2}})\) ?[0-9]{{2,4}}(?:{_S}?[0-9]{{2,4}}){{1,3}}"),
+    Shape(
+        "phone",
+        9,
+        _phone,
+        "0",
+        r"[1-9][0-9]{1,3}(?:[ /.\-][0-9]{5,8}(?!:)|(?P<s>[ .\-])[0-9]{3,4}(?P=s)[0-9]{3,4})",
+    ),
+    Shape(
+        "phone",
+        10,
+        _phone,
+        "0",
+        rf"[1-9](?P<s>{_S})[0-9]{{2}}(?:(?P=s)[0-9]{{2}}){{3}}",
+        before=_NOT_GROUPED,
+        after=_NO_GROUP,
+    ),
+    Shape(
+        "phone",
+        9,
+        _phone,
+        "[6-9]",
+        rf"[0-9]{{2}}(?P<s>{_S})(?:[0-9]{{3}}(?P=s)[0-9]{{3}}|[0-9]{{2}}(?P=s)[0-9]{{2}}(?P=s)[0-9]{{2}})"
+        rf"|[1-8](?P<t>{_S})[0-9]{{3}}(?P=t)[0-9]{{2}}(?P=t)[0-9]{{2}}",
+        before=_NOT_GROUPED,
+        after=_NO_GROUP,
+    ),
+)
+_PHONE_WORD = r"(?i:phone|mobile|telephone|tel|cell|fax|msisdn|whatsapp)(?i:[_ ]?(?:number|num|no))?\.?"
+_NAMED = r"[\"']?[ :=#(]{1,4}[\"']?"
+NUMBERS = (
+    *(shape.detector() for shape in _SHAPES),
     Detector(
         "national_id",  # IT
         0,
-        _compiled(
-            rf"[A-Za-z]{{3}}{_S}?[A-Za-z]{{3}}{_S}?[0-9L-V]{{2}}[A-EHLMPRSTa-ehlmprst]{_S}?[0-9L-V]{{2}}"
-            rf"{_S}?[A-Za-z][0-9L-V]{{3}}{_S}?[A-Za-z]"
+        re.compile(
+            rf"{_BEGIN}[A-Za-z]{{3}}{_S}?[A-Za-z]{{3}}{_S}?[0-9L-V]{{2}}[A-EHLMPRSTa-ehlmprst]{_S}?[0-9L-V]{{2}}"
+            rf"{_S}?[A-Za-z][0-9L-V]{{3}}{_S}?[A-Za-z]{_END}"
         ),
         _checked(checksums.codice_fiscale),
     ),
-    Detector(
-        "national_id",
-        9,
-        _compiled(rf"(?<![0-9]{_S})[0-8][0-9]{{2}}({_S})[0-9]{{2}}\1[0-9]{{4}}(?!{_S}[0-9])"),
-        _checked(checksums.ssn),
-    ),
+    Detector("phone", 8, re.compile(r"\+(?<![0-9A-Za-z]\+)\(?[1-9](?:[ .\-/()+]{0,2}[0-9]){7,14}(?![0-9])"), _phone),
     Detector(
         "national_id",  # US, nine digits that only their name tells from others
         9,
         re.compile(r"(?i:ssn|social[ _]security(?:[ _]number)?)[\"']?[ :=#(]{1,4}[\"']?(?P<value>[0-9]{9})(?![0-9])"),
         _checked(checksums.ssn),
-    ),
-    Detector(
-        "national_id",  # ES
-        7,
-        _compiled(rf"(?:[XYZ]{_S}?[0-9]|[0-9]{{2}})(?:{_S}?[0-9]{{3}}){{2}}{_S}?[A-Z]"),
-        _checked(checksums.dni),
-    ),
-    Detector("national_id", 6, _compiled(rf"[A-Z]{{2}}(?:{_S}?[0-9]{{2}}){{3}}{_S}?[A-D]"), _checked(checksums.nino)),
-    Detector("phone", 8, re.compile(r"\+(?<![0-9A-Za-z]\+)\(?[1-9](?:[ .\-/()+]{0,2}[0-9]){7,14}(?![0-9])"), _phone),
-    Detector("phone", 9, _compiled(r"00[1-9][0-9]{0,2}[ .\-/(](?:[ .\-/()+]{0,2}[0-9]){6,12}"), _phone),
-    Detector(
-        "phone",
-        10,
-        _compiled(
-            rf"(?<![0-9]{_S})(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}{_S})"
-            rf"[2-9][0-9]{{2}}{_S}[0-9]{{4}}(?!{_S}[0-9])"
-        ),
-        _phone,
-    ),
-    Detector(
-        "phone",
-        9,
-        _compiled(rf"\((?:0[0-9]{{1,4}}|[67][0-9]{{2}})\) ?[0-9]{{2,4}}(?:{_S}?[0-9]{{2,4}}){{1,3}}"),
-        _phone,
-    ),
-    Detector(
-        "phone", 9, _compiled(r"0[1-9][0-9]{1,3}(?:[ /.\-][0-9]{5,8}(?!:)|([ .\-])[0-9]{3,4}\1[0-9]{3,4})"), _phone
-    ),
-    Detector(
-        "phone", 10, _compiled(rf"(?<![0-9]{_S})0[1-9]({_S})[0-9]{{2}}(?:\1[0-9]{{2}}){{3}}(?!{_S}[0-9])"), _phone
-    ),
-    Detector(
-        "phone",
-        9,
-        _compiled(
-            rf"(?<![0-9]{_S})[6-9][0-9]{{2}}({_S})(?:[0-9]{{3}}\1[0-9]{{3}}|[0-9]{{2}}\1[0-9]{{2}}\1[0-9]{{2}})(?!{_S}[0-9])"
-        ),
-        _phone,
     ),
     Detector(
         "phone",  # digits that only their name tells from others
@@ -155,6 +221,39 @@ NUMBERS = (
         _phone,
     ),
 )
+# Whatever a detector of numbers finds, and IBANs, begin so. One pattern that begins with a plain set of signs, which is
+# looked for in no time; what it does not match no detector need see.
+_AFTER_LETTERS = "|".join(shape.hint() for shape in _SHAPES if shape.letters)
+_AFTER_NONE = "|".join(shape.hint() for shape in _SHAPES if not shape.letters)
+_GAP = r"[ .\-/()+_]{0,3}"
+_POSSIBLE = re.compile(
+    # Eight digits; or six and a letter, as Corsicans have it. Of most numbers no more is looked at.
+    rf"[0-9(+](?:(?<![0-9_].)(?:(?<![A-Za-z].)(?=(?:{_GAP}[0-9]){{5}}(?:[ABab]|(?:{_GAP}[0-9]){{2}}))"
+    rf"(?:{_AFTER_NONE}){_END}"
+    rf"|(?:(?<=[A-Za-z].)|(?<=[A-Za-z]{_S}.))(?:(?:{_AFTER_LETTERS}){_END}"
+    rf"|(?:(?<![0-9A-Za-z][A-Za-z]{{2}}.)(?<=[A-Za-z]{{2}}.)|(?<![0-9A-Za-z][A-Za-z]{{2}}{_S}.)(?<=[A-Za-z]{{2}}{_S}.))"
+    rf"[0-9](?:{_S}?[0-9A-Za-z]){{11}}))"
+    r"|(?<=\+)\(?[1-9](?:[ .\-/()+]{0,2}[0-9]){7})"
+)
+
+
+def possible(text: str) -> bool:
+    """Whether `numbers` or `ibans` may find anything in a text, but for a codice fiscale."""
+    if _POSSIBLE.search(text):
+        return True
+    text = text.lower()
+    return (  # the names beside which digits alone are something
+        "tel" in text
+        or "phone" in text
+        or "mobile" in text
+        or "cell" in text
+        or "fax" in text
+        or "msisdn" in text
+        or "whatsapp" in text
+        or "ssn" in text
+        or "social" in text
+    )
+
 
 _IBAN_START = re.compile(r"(?<![0-9A-Za-z])[A-Za-z]{2}[ .-]?[0-9]{2}(?=[ .\-]?[0-9A-Za-z])")
 _IBAN_SIGN = re.compile(r"[ .\-]?([0-9A-Za-z])")
@@ -232,9 +331,10 @@ def tokens(text: str) -> Iterator[Found]:
 
 _USERINFO = re.compile(r"://[^\s/@:\"'<>]{0,64}:([^\s/@\"'<>]{1,128})@")
 _SECRET = re.compile(
-    r"(?i:passwo?r?d|passphrase|passcode|pwd|secret|token|authorization|credentials?|jwt|signature"
+    r"(?i:passwo?r?d|passphrase|passcode|pwd|secret|token|authorization|credentials?|jwt"
     r"|(?<![a-z])(?:pass|sid|otp|pin|cvv|cvc)|(?:api|access|private|secret|encryption|account|auth)[_\-. ]?key"
-    r"|session[_\-. ]?id)"
+    r"|secret_key_base|session[_\-. ]?id"
+    r"|signature(?=[\\\"'\]=>: ]{1,8}[A-Za-z0-9+/=_%.~-]{16}))"
     r"(?:\\?[\"']|\])? {0,2}(?:=>?|:) {0,2}"
     r"b?(?:\"((?:[^\"\\]|\\.)++)|'((?:[^'\\]|\\.)++)|\\[\"']([^\"'\\]++)"
     r"|(?:(?i:bearer|basic|token|digest) {1,2})?([^\s\"'&;,<>\\]{2,}))"
@@ -242,6 +342,8 @@ _SECRET = re.compile(
 _CALL = re.compile(r"[A-Za-z_.]+[({]")  # `token=Token{...`, as programs print objects
 _SCHEME = re.compile(r"(?i:bearer|basic|token|digest) {1,2}")
 _COOKIE = re.compile(r"(?i:cookie)(?:\\?[\"'])? {0,2}[:=] {0,2}(?:\\?[\"'])?([^\"'\r\n\\]{2,})")
+_OPTION = re.compile(r"--(?i:pass(?:word|wd|phrase)?|secret|token|api-key) ++([^\s\-]\S*+)")
+_ELEMENT = re.compile(r"<(?i:pass(?:word|wd|phrase)?|secret|token|api_?key)>([^<]++)</")
 # A list of headers, as ASGI and http.client print it: `(b'authorization', b'Bearer ...')`.
 _HEADER = re.compile(r"(?i:authorization|cookie|(?:api|auth)-?(?:key|token))[\"'], ?b?[\"']([^\"']{2,})")
 # What follows `token:` in prose and is nobody's secret.
@@ -257,7 +359,7 @@ def secrets(text: str) -> Iterator[Found]:
     """Values whose name says that they are secret, and passwords in addresses of servers."""
     for match in _USERINFO.finditer(text):
         yield *match.span(1), "secret", match[1]
-    for pattern in (_HEADER, _COOKIE):
+    for pattern in (_HEADER, _COOKIE, _OPTION, _ELEMENT):
         for match in pattern.finditer(text):
             yield *match.span(1), "secret", match[1]
     for match in _SECRET.finditer(text):
@@ -282,6 +384,20 @@ def addresses(text: str) -> Iterator[Found]:
                 yield *match.span(), "ip", str(ipaddress.ip_address(match[0]))
             except ValueError:
                 continue
+
+
+_PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
+
+
+def private(address: str) -> bool:
+    """Whether an address is of this host or of a private network: it names nobody outside."""
+    found = ipaddress.ip_address(address)
+    return any(found in network for network in _PRIVATE)
 
 
 def numbers(text: str, digits: int) -> Iterator[Found]:

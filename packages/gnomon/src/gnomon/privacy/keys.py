@@ -17,8 +17,9 @@ _CLIENT = re.compile(
 )
 _PHONE = re.compile(r"(?:^|_)(?:phone|mobile|telephone|tel|cell|fax|msisdn|whatsapp)(?:_(?:number|num|no))?$")
 _SSN = re.compile(r"(?:^|_)(?:ssn|social_security(?:_number)?)$")
-IDS = frozenset({"user_id", "userid", "enduser_id", "customer_id"})
-"""Keys that hold somebody's id. `session.id` is a secret: whoever has it is the user."""
+IDS = frozenset({"user_id", "userid", "enduser_id", "customer_id", "session_id"})
+"""Keys that hold somebody's id. `session.id` is OpenTelemetry's, made up for telemetry: nobody gets in with it. What is
+like it and a cookie (`sessionid`, `user_session_id`, `session.token`) is a secret."""
 
 
 def snake(key: str) -> str:

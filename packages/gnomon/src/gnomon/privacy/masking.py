@@ -10,7 +10,7 @@ from typing import Final, Literal
 from urllib.parse import unquote
 
 from gnomon.errors import ConfigurationError
-from gnomon.privacy import detectors
+from gnomon.privacy import detectors, errors
 from gnomon.privacy.detectors import Found
 from gnomon.privacy.keys import IDS, Class, classified, snake
 from gnomon.process.forks import after_fork
@@ -37,7 +37,7 @@ _SHORTEST_KEY: Final = 16
 # spaced stand together, and the signs without which there is neither address nor secret are all "!"; in the second
 # every letter and digit is "a": a token is a long run of them.
 _MARKS: Final = bytes(
-    ord("0") if chr(at) in string.digits else ord("!") if chr(at) in "@%=:\"'" or at > 127 else ord("a")  # noqa: PLR2004 - ASCII
+    ord("0") if chr(at) in string.digits else ord("!") if chr(at) in "@%=:<\"'" or at > 127 else ord("a")  # noqa: PLR2004 - ASCII
     for at in range(256)
 )
 _SEPARATORS: Final = b" .-/()+_,\t"
@@ -128,8 +128,8 @@ class Masker:
         self._id_keys = frozenset(map(snake, id_keys))
         self._classes: dict[str, Class] = {}
         self._plain: set[str] = set()  # keys whose clean texts are told by a glance
-        self.counts: dict[str, int] = dict.fromkeys((*KINDS, "cut"), 0)
-        """How many values of each kind were replaced, and texts cut, in this process."""
+        self.counts: dict[str, int] = dict.fromkeys((*KINDS, "cut", "sql"), 0)
+        """How many values of each kind were replaced, texts cut and errors of databases reduced, in this process."""
         after_fork(self._count_anew)
 
     def keeping(self, *kinds: str) -> "Masker":
@@ -158,9 +158,10 @@ class Masker:
             marks = raw.translate(_MARKS, _SEPARATORS).decode()
             if (
                 "!" not in marks
-                and _SIX_DIGITS not in marks
                 and _ITALIAN not in marks
+                and "--" not in text
                 and _LONG_WORD not in raw.translate(_WORDS).decode()
+                and (_SIX_DIGITS not in marks or not detectors.possible(text))
             ):
                 return text
         return self._looked_at(self._classes.get(key) or self._classify(key), text)
@@ -191,6 +192,10 @@ class Masker:
 
     def _masked(self, text: str, address: str) -> str:
         """The text with what is found replaced; a text in escapes comes back without them, if anything is found."""
+        if errors.suspected(text) and (reduced := errors.reduced(text)) != text:
+            # Straight-line code, as in `_replacement`.
+            self.counts["sql"] = self.counts["sql"] + 1
+            text = reduced
         written = unquote(text) if "%" in text and _ESCAPE.search(text) else text
         if not written.isascii():
             written = unicodedata.normalize("NFKC", written.translate(_LOOK_ALIKES))
@@ -207,7 +212,9 @@ class Masker:
         return "".join((*parts, shown, written[end:])) if shown else text
 
     def _found(self, text: str, address: str) -> Iterator[Found]:
-        if ("=" in text or ":" in text or "'," in text or '",' in text) and _names_a_secret(text.lower()):
+        if ("=" in text or ":" in text or "--" in text or "</" in text or "'," in text or '",' in text) and (
+            _names_a_secret(text.lower())
+        ):
             yield from detectors.secrets(text)
         raw = text.encode("utf-8", "replace")
         if _LONG_WORD in raw.translate(_WORDS).decode():
@@ -222,13 +229,14 @@ class Masker:
         if italian or _SIX_DIGITS in marks:
             text = _HARMLESS.sub(_blank, text)
             rest = text.encode("utf-8", "replace").translate(_MARKS, _SEPARATORS).decode()
-            if italian or _SIX_DIGITS in rest:
+            if italian or (_SIX_DIGITS in rest and detectors.possible(text)):
                 yield from detectors.ibans(text)
                 yield from detectors.numbers(text, max(map(len, _RUNS.findall(rest)), default=0))
 
     def _allowed(self, written: str, kind: str) -> bool:
         return (
             self._policies[kind] == "keep"
+            or (kind == "client_ip" and detectors.private(written))
             or written in self._allowed_values
             or (self._allowed_pattern is not None and self._allowed_pattern.fullmatch(written) is not None)
             or _MASKED.fullmatch(written) is not None

@@ -30,7 +30,9 @@ SETTLED_AFTER_S, SETTLED_LOOK_S = 1.0, 0.25
 NO_CPU_RATIO = 0.6
 # A wake-up costs 60 to 200 us of CPU, more than anything that is done in it, so an idle process is looked at seldom: a
 # look uses a fifth of a millisecond itself, a request about one.
-WORK_RATIO, NOTHING_S = 0.05, 0.001
+WORK_RATIO, NOTHING_S = 0.2, 0.001
+# How soon the next look follows, in thresholds.
+BUSY, CALM, QUIET = 0.25, 1.0, 2.5
 
 
 class Watchdog:
@@ -49,7 +51,7 @@ class Watchdog:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._ending = False
-        self._pace, self._looked = 1.0, (0.0, 0.0)
+        self._pace, self._pace_before, self._looked = CALM, CALM, (0.0, 0.0)
         after_fork(self._reborn)
 
     def start(self) -> None:
@@ -133,14 +135,15 @@ class Watchdog:
         if oldest_s is not None and time.monotonic() - oldest_s > SETTLED_AFTER_S:
             return SETTLED_LOOK_S
         owed = any(one.pinged_s is not None for one in self._watched)
-        return self.threshold_s * (0.25 if owed else self._pace)
+        return self.threshold_s * (BUSY if owed else self._pace)
 
     def _look(self, due_s: float) -> None:
         now_s, cpu_s = time.monotonic(), time.process_time()
         stacks = sys._current_frames()  # noqa: SLF001 - the interpreter's own way to see other threads
         overslept_s = max(now_s - due_s, 0.0)
         used_s, since_s, self._looked = cpu_s - self._looked[1], now_s - self._looked[0], (now_s, cpu_s)
-        self._pace = 0.25 if used_s > WORK_RATIO * since_s else 1.0 if used_s > NOTHING_S else 2.0
+        self._pace_before = self._pace
+        self._pace = BUSY if used_s > WORK_RATIO * since_s else CALM if used_s > NOTHING_S else QUIET
         for watched in [one for one in self._watched if one.known]:
             frame = stacks.get(watched.thread)
             if frame is None:  # its thread is gone
@@ -151,23 +154,25 @@ class Watchdog:
             elif watched.answered_s is None:
                 self._wait_for(watched, frame, now_s, overslept_s)
             elif watched.settled:
-                self._answered(watched, cpu_s)
+                self._answered(watched, cpu_s, overslept_s)
+                self._look_at(watched, frame, now_s, overslept_s)
             watched.looked_s, watched.looked_cpu_s = now_s, cpu_s
 
     def _look_at(self, watched: Watched, frame: FrameType, now_s: float, overslept_s: float) -> None:
-        """A loop that owes nothing: is it at work?"""
-        idle = parked(frame, watched.base)
-        if idle and overslept_s < self.threshold_s:
+        """A loop that owes nothing: is there anything to do at all?"""
+        quiet = self._pace_before != BUSY
+        if quiet and overslept_s < self.threshold_s / 2 and parked(frame, watched.base):
             if self._reporter.lag is not None:
                 self._reporter.lag.observe(0.0)
             return
-        if overslept_s >= self.threshold_s / 2:
-            # We could not run. If the loop kept us from it, it has computed from when we were due, or longer.
+        if overslept_s >= self.threshold_s / 2 and (quiet or now_s - watched.turned_s >= overslept_s):
+            # We could not run. If the loop kept us from it, it has computed from when we were due, or longer. A loop
+            # that has turned meanwhile kept the interpreter from us by many short turns, and none is to blame.
             computed_s = min(time.process_time() - watched.looked_cpu_s, now_s - watched.looked_s)
-            since_s = now_s - max(overslept_s, computed_s)
+            since_s = max(now_s - max(overslept_s, computed_s), watched.turned_s)
             watched.open = self._opened(since_s, watched.looked_cpu_s, overslept_s)
             self._sample(watched, watched.open, frame, overslept_s)
-        if not watched.ping(now_s):
+        if not watched.ping(now_s, beats=not quiet):
             self._forget(watched)
 
     def _wait_for(self, watched: Watched, frame: FrameType, now_s: float, overslept_s: float) -> None:
@@ -205,7 +210,7 @@ class Watchdog:
             if (watched.idle_s or watched.looked_s) <= began_s <= (watched.pinged_s or began_s):
                 stall.since_s = began_s
 
-    def _answered(self, watched: Watched, cpu_s: float) -> None:
+    def _answered(self, watched: Watched, cpu_s: float, overslept_s: float) -> None:
         pinged_s, answered_s, stall = watched.pinged_s, watched.answered_s, watched.open
         came, watched.pinged_s, watched.open = watched.came, None, None
         if pinged_s is None or answered_s is None:
@@ -213,7 +218,10 @@ class Watchdog:
         if self._reporter.lag is not None:
             self._reporter.lag.observe(answered_s - pinged_s)
         if stall is None:
-            return
+            if overslept_s < self.threshold_s:
+                return
+            # It was over before we could look: the loop was the first to run again.
+            stall = self._opened(pinged_s, watched.looked_cpu_s, overslept_s)
         lasted_s = answered_s - stall.since_s
         if lasted_s >= self.threshold_s and not stall.debugged:
             mark(stall, lasted_s)
@@ -235,16 +243,18 @@ def judged(stall: Open, lasted_s: float, cpu_s: float, came: int, counted: bool,
         lasting: whether it goes on.
     """
     place, blind = stall.most(), stall.overslept_s >= lasted_s / 2
-    no_cpu = blind and cpu_s < NO_CPU_RATIO * stall.overslept_s
+    computed = cpu_s >= NO_CPU_RATIO * stall.overslept_s
+    no_cpu = blind and not computed
     if place is None or place.stack.blamed is None or no_cpu or stall.parked_s > sum(stall.runs_s.values()):
-        why = "the process got no CPU" if no_cpu or not blind else "another thread held the interpreter"
+        why = "the process got no CPU" if no_cpu or not blind else "the interpreter was held elsewhere"
         return Stall(Kind.STARVED, lasted_s, held_up=stall.active + came if counted else None, lasting=lasting, why=why)
     kind = Kind.BLOCKED if stall.of_one() else Kind.BUSY
     found: Serving | None = place.serving if kind is Kind.BLOCKED else None
+    held = computed and stall.overslept_s >= lasted_s / 3  # it may have begun with something else
     own = found is not None and found.is_request
     held_up = max(stall.active + came - own, 0) if counted else None
     return Stall(
-        kind, lasted_s, place.stack.blamed, place.stack.lines, found, held_up, gil_held=blind, lasting=lasting
+        kind, lasted_s, place.stack.blamed, place.stack.lines, found, held_up, gil_held=held, lasting=lasting
     )  # fmt: skip
 
 

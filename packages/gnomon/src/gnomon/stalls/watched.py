@@ -1,9 +1,9 @@
 """One event loop, seen from the watchdog and from itself.
 
-Nothing runs in a loop that has nothing to do: whether it is parked in its selector is seen from outside. Only a loop
-that is at work is asked, by a callback, how long a callback waits for its turn; while that goes unanswered it stalls.
+Nothing runs in a loop that has nothing to do: whether it is parked in its selector is seen from outside. Only where
+there is work a callback asks how long a callback waits for its turn; while that goes unanswered the loop stalls.
 
-The watchdog writes `pinged_s` and `open`, the loop `answered_s`, `settled` and `came`; no lock is needed.
+The watchdog writes `pinged_s` and `open`, the loop `answered_s`, `settled`, `came` and `turned_s`; no lock is needed.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ from gnomon.stalls.traffic import Traffic
 TURNS = 5
 # A service under load has a new request in every turn: what begins later than this share of the stall was not held up.
 AFTERMATH_RATIO = 0.2
+# After an answer the loop shows for a second that it turns: when the watchdog could not run, was it the loop's doing?
+BEAT_S, BEATS = 0.05, 20
 # Loops that are gone sooner (`asyncio.run` around one call) are not worth a look.
 FIRST_S = 0.05
 
@@ -49,11 +51,13 @@ class Watched:
         self.settled = False
         self.came = 0
         self.open: Open | None = None
-        self._turns = 0
+        self.turned_s, self._beats_wanted = 0.0, False
+        self._turns = self._beats = 0
         loop.call_later(FIRST_S, self._learn)
 
-    def ping(self, now_s: float) -> bool:
-        """Ask for a turn; False: the loop is closed."""
+    def ping(self, now_s: float, *, beats: bool) -> bool:
+        """Ask for a turn, and to show for a second that there are more; False: the loop is closed."""
+        self._beats_wanted = beats
         self.idle_s = self.looked_s
         self.answered_s, self.settled, self.came = None, False, 0
         self.pinged_s = now_s
@@ -73,6 +77,11 @@ class Watched:
 
     def _answer(self) -> None:
         answered_s = time.monotonic()
+        self.turned_s = answered_s
+        if self._beats_wanted:
+            beating, self._beats = self._beats > 0, BEATS
+            if not beating:
+                self.loop.call_later(BEAT_S, self._beat)
         stall = self.open
         if stall is None:
             self.settled = True
@@ -81,6 +90,12 @@ class Watched:
             self._turns = TURNS
             self._turn(stall, answered_s + (answered_s - stall.since_s) * AFTERMATH_RATIO)
         self.answered_s = answered_s  # last: the watchdog then looks at the rest
+
+    def _beat(self) -> None:
+        self.turned_s = time.monotonic()
+        self._beats -= 1
+        if self._beats > 0 and self.known:
+            self.loop.call_later(BEAT_S, self._beat)
 
     def _turn(self, stall: Open, ends_s: float) -> None:
         """Let the loop go on while each few turns bring a request: what begins in them had been waiting."""

@@ -29,10 +29,14 @@ class AdoptedSpans:
 
     def on_end(self, span: Any) -> None:
         """Encode a sampled span."""
-        if span.context.trace_flags.sampled:
-            scope = span.instrumentation_scope
-            lane = self._outlet.lane(Scope(scope.name, scope.version or "", scope.schema_url or ""))
+        if not span.context.trace_flags.sampled:
+            return
+        scope = span.instrumentation_scope
+        lane = self._outlet.lane(Scope(scope.name, scope.version or "", scope.schema_url or ""))
+        try:
             lane.put(self._encoded(span))
+        except Exception:  # noqa: BLE001 - the host's own span has ended well, and its own exporters come next
+            lane.fault()
 
     def shutdown(self) -> None:
         """Nothing is held here."""

@@ -5,6 +5,7 @@ https://www.w3.org/TR/trace-context/, https://www.w3.org/TR/baggage/, https://gi
 What is malformed is read as absent: a new trace begins, and nobody's request fails.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -27,6 +28,9 @@ CarrierT = TypeVar("CarrierT")
 TRACEPARENT, TRACESTATE, BAGGAGE = "traceparent", "tracestate", "baggage"
 B3, B3_TRACE, B3_SPAN, B3_SAMPLED, B3_FLAGS = "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled", "x-b3-flags"
 FORMATS = ("tracecontext", "baggage", "b3", "b3multi")
+# https://www.w3.org/TR/trace-context/#tracestate-header: members by key and value, 32 at most, some may be empty.
+_MEMBER = r"[ \t]*(?:[a-z0-9][a-z0-9_\-*/@]{0,255}=[ -+\--<>-~]{0,256})?[ \t]*"
+_state = re.compile(f"{_MEMBER}(?:,{_MEMBER}){{0,31}}").fullmatch
 LONGEST_STATE = 512  # what the standard asks everyone to carry on at least; more is dropped, as it allows
 
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
@@ -47,7 +51,9 @@ def parsed_traceparent(header: str, state: str = "") -> Remote | None:
         return None
     if trace == _NO_TRACE or identity == _NO_SPAN:
         return None
-    return Remote(trace, identity, bool(flags[0] & 1), state if len(state) <= LONGEST_STATE else "")
+    if state and (len(state) > LONGEST_STATE or _state(state) is None):
+        state = ""
+    return Remote(trace, identity, bool(flags[0] & 1), state)
 
 
 def traceparent(span: Any) -> str:
@@ -139,8 +145,8 @@ class Propagator(TextMapPropagator):
                 span = Remote.of(described) if described.is_valid else None
             if span is not None:
                 self._write(span, sent)
-        # The API's own context holds nothing but the span in most requests.
-        if self._carries_baggage and len(context) > 1:
+        # A context holds nothing but the span in most requests.
+        if self._carries_baggage and len(context) > (SPAN_KEY in context):
             _baggage.inject(sent, context)
         return sent
 

@@ -101,7 +101,7 @@ def otlp_endpoint(jaeger: str) -> str:
     """Where a Jaeger takes OTLP, from where it once took its own protocol; any other address as it is."""
     parts = urlsplit(jaeger if "://" in jaeger else f"http://{jaeger}")
     if parts.port in JAEGER_PORTS:
-        return f"{parts.scheme}://{parts.hostname}:4318"
+        return f"{parts.scheme}://{parts.netloc.rpartition(':')[0]}:4318"
     return jaeger
 
 

@@ -1,13 +1,14 @@
 """The envelope of an export request: resource, scopes, and the records of each, which are encoded already."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gnomon.wire.attributes import KeyValues
-from gnomon.wire.protobuf import delimited, text
+from gnomon.wire.protobuf import delimited, length, tag, text
 
 # Spans, log records and metrics stand under the same numbers in their ScopeX and ResourceX messages.
+_RESOURCE, _SCOPE = tag(1, 2), tag(2, 2)
 RECORD = b"\x12"
 """The tag of a record in ScopeSpans.spans, ScopeLogs.log_records, ScopeMetrics.metrics."""
 
@@ -34,20 +35,22 @@ def resource(attributes: Mapping[str, Any]) -> bytes:
     return delimited(1, KeyValues(1).encode(attributes))
 
 
-def request(described: bytes, scopes: Iterable[tuple[Scope, Iterable[bytes]]], schema_url: str = "") -> bytes:
+def request(described: bytes, scopes: Iterable[tuple[Scope, Sequence[bytes]]], schema_url: str = "") -> bytes:
     """An ExportXServiceRequest of one resource.
+
+    The lengths are added up first, so that megabytes of records are copied once.
 
     Args:
         described: what `resource` gave.
         scopes: each with its records, every record with its tag (`RECORD`) and length before it.
         schema_url: of the resource.
     """
-    parts = [described]
+    end = text(3, schema_url) if schema_url else b""
+    parts, size = [described], len(described) + len(end)
     for scope, records in scopes:
-        body = scope.encoded() + b"".join(records)
-        if scope.schema_url:
-            body += text(3, scope.schema_url)
-        parts.append(delimited(2, body))
-    if schema_url:
-        parts.append(text(3, schema_url))
-    return delimited(1, b"".join(parts))
+        named, schema = scope.encoded(), text(3, scope.schema_url) if scope.schema_url else b""
+        inner = len(named) + sum(map(len, records)) + len(schema)
+        head = _SCOPE + length(inner)
+        parts += (head, named, *records, schema)
+        size += len(head) + inner
+    return b"".join((_RESOURCE, length(size), *parts, end))

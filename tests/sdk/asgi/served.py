@@ -1,0 +1,72 @@
+"""A real server in a thread, clients that speak to its socket, and what is to be seen of them."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from gnomon.testing import Capture
+
+
+@contextmanager
+def serving(app: Any, **options: Any) -> Iterator[int]:
+    """An application behind uvicorn; its port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, ws="none", **options)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        until(lambda: server.started or not thread.is_alive())
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def until(true: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait for something that will be."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it never came true"
+        time.sleep(0.005)
+
+
+def raw(port: int, request: bytes, *, read: bool = True) -> bytes:
+    """The answer to what is written on a socket, until the server closes; or nothing, and the client is gone."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        if not read:
+            connection.recv(1)
+            return b""
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        return answer
+
+
+def counts(captured: Capture, *labels: str) -> Counter[tuple[Any, ...]]:
+    """How many requests were measured, by these labels."""
+    family = captured.metrics().get("http.server.request.duration")
+    found: Counter[tuple[Any, ...]] = Counter()
+    for point in family.points if family else ():
+        told = dict(point.labels)
+        found[tuple(told.get(label) for label in labels)] += sum(point.counts)  # type: ignore[union-attr]
+    return +found  # without what earlier tests have left at nothing
+
+
+def sizes(captured: Capture, name: str, route: str) -> tuple[int, float]:
+    """How many bodies were measured, and their bytes."""
+    points = [point for point in captured.metrics()[name].points if dict(point.labels).get("http.route") == route]
+    return sum(sum(point.counts) for point in points), sum(point.sum for point in points)  # type: ignore[union-attr]
+
+
+def active(captured: Capture) -> float:
+    """Requests that are in progress."""
+    return sum(point.value for point in captured.metrics()["http.server.active_requests"].points)  # type: ignore[union-attr]
