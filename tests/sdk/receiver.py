@@ -58,8 +58,12 @@ class Receiver(ThreadingHTTPServer):
     @property
     def metrics(self) -> list[Any]:
         """All metrics of all pushes."""
+        return [metric for _, metric in self.metrics_by_instance()]
+
+    def metrics_by_instance(self) -> list[tuple[str, Any]]:
+        """Each metric of each push, in order, with the id of the process that sent it."""
         return [
-            metric
+            (attributes(resource.resource)["service.instance.id"], metric)
             for path, request in list(self.received)
             if path == "/v1/metrics"
             for resource in request.resource_metrics

@@ -1,5 +1,6 @@
 """A real server in a thread, clients that speak to its socket, and what is to be seen of them."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -70,3 +71,21 @@ def sizes(captured: Capture, name: str, route: str) -> tuple[int, float]:
 def active(captured: Capture) -> float:
     """Requests that are in progress."""
     return sum(point.value for point in captured.metrics()["http.server.active_requests"].points)  # type: ignore[union-attr]
+
+
+async def connected(app: Any, path: str, *messages: dict[str, Any], code: int = 1000) -> list[dict[str, Any]]:
+    """What an application sends to a websocket that says this, and leaves. (No server here speaks the protocol.)"""
+    coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    for message in ({"type": "websocket.connect"}, *messages, {"type": "websocket.disconnect", "code": code}):
+        coming.put_nowait(message)
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "websocket", "path": path, "raw_path": path.encode(), "headers": [(b"host", b"h")], "subprotocols": [],
+        "query_string": b"", "root_path": "", "scheme": "ws", "client": ("127.0.0.1", 1), "http_version": "1.1",
+    }  # fmt: skip
+    await app(scope, coming.get, send)
+    return sent

@@ -76,7 +76,13 @@ def test_headers_in_several_lines(captured: Capture, serve: Serve) -> None:
 
     port = serve(Starlette(routes=[Route("/", told)]))
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    pieces = [("traceparent", parent), ("tracestate", "a=1"), ("tracestate", "b=2"), ("baggage", "x=1"), ("baggage", "y=2")]
+    pieces = [
+        ("traceparent", parent),
+        ("tracestate", "a=1"),
+        ("tracestate", "b=2"),
+        ("baggage", "x=1"),
+        ("baggage", "y=2"),
+    ]
     httpx.get(f"http://127.0.0.1:{port}/", headers=pieces)
     httpx.get(f"http://127.0.0.1:{port}/", headers=[("traceparent", parent), ("traceparent", parent)])
     until(lambda: len(captured.spans) == 2)

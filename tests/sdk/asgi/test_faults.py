@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
-from starlette.testclient import TestClient
+from tests.sdk.asgi.served import connected, serving
 
-import gnomon.integrations.asgi as asgi
+from gnomon.integrations import asgi
 from gnomon.integrations.http_server import Served
 from gnomon.integrations.websocket import Connection
 from gnomon.logging.pipeline import Pipeline
@@ -76,31 +76,29 @@ async def test_an_answer_stays_what_it_is(
 
 @pytest.mark.parametrize(("owner", "name"), [(asgi.Middleware, "begin"), (Connection, "attributes"), (Span, "end"),
                                              (Span, "set_attributes")])  # fmt: skip
-def test_a_connection_stays_what_it_is(
+async def test_a_connection_stays_what_it_is(
     captured: Capture, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
     """Websockets likewise."""
     app = application()
 
     @app.websocket("/echo")
-    async def echo(socket: Any) -> None:
+    async def echo(socket: WebSocket) -> None:
         await socket.accept()
         await socket.send_text(await socket.receive_text())
         await socket.close()
 
-    echo.__annotations__.clear()
     monkeypatch.setattr(owner, name, fails)
-    with TestClient(app) as client, client.websocket_connect("/echo") as connection:
-        connection.send_text("hello")
-        assert connection.receive_text() == "hello"
+    sent = await connected(app, "/echo", {"type": "websocket.receive", "text": "hello"})
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
 
 
 def test_the_ends_of_an_application(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush that fails does not keep a server from ending."""
     monkeypatch.setattr(type(captured.manager), "flush", fails)
     monkeypatch.setattr(Pipeline, "flush", fails)
-    with TestClient(application()) as client:
-        assert client.get("/good").json() == "good"
+    with serving(application(), lifespan="on") as port:
+        assert httpx.get(f"http://127.0.0.1:{port}/good").json() == "good"
 
 
 async def test_a_describer_that_fails(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

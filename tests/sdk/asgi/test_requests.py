@@ -298,7 +298,7 @@ def test_metrics_are_served(captured: Capture, serve: Serve) -> None:
     httpx.get(f"http://127.0.0.1:{port}/users/1")
     until(lambda: captured.spans)
     answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
-    assert 'http_server_request_duration_seconds_count{' in answer.text
+    assert "http_server_request_duration_seconds_count{" in answer.text
     assert httpx.head(f"http://127.0.0.1:{port}/metrics").content == b""
     assert sum(counts(captured).values()) == 1
 

@@ -1,17 +1,16 @@
 """One span a connection: accepted, refused, closed well and badly."""
 
+import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from opentelemetry.trace import SpanKind, StatusCode
-from starlette.testclient import TestClient
+from tests.sdk.asgi.served import connected
 
 import gnomon
 from gnomon.testing import Capture
-from gnomon.tracing.span import Span
 
 
 def application() -> FastAPI:
@@ -44,35 +43,23 @@ def application() -> FastAPI:
     return app
 
 
-def span_of(captured: Capture, talk: Callable[[TestClient], Any]) -> Span:
-    """The span of one connection."""
-    with TestClient(application()) as client:
-        talk(client)
+def seen(captured: Capture) -> dict[str, Any]:
+    """Status and close code of the one connection."""
     [span] = [span for span in captured.spans if span.kind is SpanKind.SERVER]
-    return span
-
-
-def seen(span: Span) -> dict[str, Any]:
-    """Status and close code."""
     names = ("http.response.status_code", "websocket.close_code")
     return {name: span.attributes[name] for name in names if name in span.attributes}
 
 
-def test_a_conversation(captured: Capture) -> None:
+async def test_a_conversation(captured: Capture) -> None:
     """Messages are counted, not traced; work inside is its child."""
-
-    def talk(client: TestClient) -> None:
-        with client.websocket_connect("/echo/blue") as socket:
-            for number in range(5):
-                socket.send_text(str(number))
-                assert socket.receive_text() == str(number)
-
-    span = span_of(captured, talk)
-    assert span.name == "WEBSOCKET /echo/{room}"
+    said = [{"type": "websocket.receive", "text": str(number)} for number in range(5)]
+    sent = await connected(application(), "/echo/blue", *said)
+    assert [message.get("text") for message in sent[1:]] == ["0", "1", "2", "3", "4"]
+    span = captured.span("WEBSOCKET /echo/{room}")
     told = span.attributes
     assert (told["websocket.messages.received"], told["websocket.messages.sent"]) == (5, 5)
     assert (told["http.route"], told["url.path"]) == ("/echo/{room}", "/echo/blue")
-    assert seen(span) == {"http.response.status_code": 101, "websocket.close_code": 1000}
+    assert seen(captured) == {"http.response.status_code": 101, "websocket.close_code": 1000}
     assert {child.parent for child in captured.spans if child.name == "handled"} == {span.id}
 
 
@@ -85,33 +72,52 @@ def test_a_conversation(captured: Capture) -> None:
         ("/nowhere", 403, 1000, StatusCode.UNSET),
     ],
 )
-def test_endings(captured: Capture, path: str, status: int, code: int | None, error: StatusCode) -> None:
+async def test_endings(captured: Capture, path: str, status: int, code: int | None, error: StatusCode) -> None:
     """By the application, before and after it has accepted; an exception is an error, and goes on."""
-
-    def talk(client: TestClient) -> None:
-        with (
-            contextlib.suppress(WebSocketDisconnect, RuntimeError),
-            client.websocket_connect(path) as socket,
-        ):
-            socket.receive_text()
-
-    span = span_of(captured, talk)
-    expected = {"http.response.status_code": status} | ({"websocket.close_code": code} if code else {})
-    assert seen(span) == expected
+    with pytest.raises(RuntimeError) if error is StatusCode.ERROR else contextlib.nullcontext():
+        await connected(application(), path)
+    assert seen(captured) == {"http.response.status_code": status} | ({"websocket.close_code": code} if code else {})
+    [span] = captured.spans
     assert span.status.status_code is error
 
 
-def test_a_client_that_is_gone(captured: Capture) -> None:
+async def test_refused_with_an_answer(captured: Capture) -> None:
+    """A server that can send a response in the place of an upgrade: its status is told."""
+
+    async def refuses(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b""})
+
+    from gnomon.integrations.asgi import Middleware  # noqa: PLC0415 - used by hand here alone
+
+    await connected(Middleware(refuses, captured.manager.telemetry, lambda _: ""), "/x")
+    assert seen(captured) == {"http.response.status_code": 401}
+
+
+@pytest.mark.parametrize(("code", "told"), [(1006, 1006), (0, 1006), (1001, 1001)])
+async def test_a_client_that_is_gone(captured: Capture, code: int, told: int) -> None:
     """An abnormal close has its code."""
-
-    def talk(client: TestClient) -> None:
-        with client.websocket_connect("/echo/x") as socket:
-            socket.close(1006)
-
-    assert seen(span_of(captured, talk))["websocket.close_code"] == 1006
+    await connected(application(), "/echo/x", code=code)
+    assert seen(captured)["websocket.close_code"] == told
 
 
-def test_excluded(captured: Capture) -> None:
+async def test_cancelled(captured: Capture) -> None:
+    """A server that ends cancels its connections: the span ends, without an error."""
+    app = application()
+
+    @app.websocket("/waits")
+    async def waits(socket: WebSocket) -> None:
+        await socket.accept()
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(connected(app, "/waits"))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert captured.span("WEBSOCKET /waits").status.status_code is StatusCode.UNSET
+
+
+async def test_excluded(captured: Capture) -> None:
     """A path that is left alone is so for connections too."""
     app = application()
 
@@ -120,6 +126,5 @@ def test_excluded(captured: Capture) -> None:
         await socket.accept()
         await socket.close()
 
-    with TestClient(app) as client, client.websocket_connect("/live/health"):
-        pass
+    assert len(await connected(app, "/live/health")) == 2
     assert captured.spans == []

@@ -341,7 +341,10 @@ def test_addresses(url: str, address: Address) -> None:
     assert Address.of(url) == address
 
 
-@pytest.mark.parametrize("url", ["http://h:99999", "http://h:x", "ftp://h", "http://", "", "http://[::1", "http://a..b", f"http://{64 * 'a'}.b"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://h:99999", "http://h:x", "ftp://h", "http://", "", "http://[::1", "http://a..b", f"http://{64 * 'a'}.b"],
+)
 def test_addresses_that_are_none(url: str) -> None:
     """What cannot be an address is said when it is set, with the address."""
     with pytest.raises(ExportError, match="endpoint"):

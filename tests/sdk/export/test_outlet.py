@@ -153,3 +153,13 @@ def test_the_recorders_of_a_process() -> None:
     for outlet in mine.outlets.values():
         outlet.lane(SCOPE).put(b"x", important=True)
         assert (outlet.waiting, dict(outlet.counts.dropped)) == (0, {Reason.QUEUE_FULL: 1})
+
+
+def test_what_is_lost_by_a_mistake_of_ours() -> None:
+    """It is counted for the whole signal, and whoever lost it hears how many there are."""
+    outlet = Outlet(Signal.TRACES)
+    lanes = [outlet.lane(Scope("a")), outlet.lane(Scope("b"))]
+    assert [lane.fault() for lane in lanes * 2] == [1, 2, 3, 4]
+    put(outlet, "a")
+    assert [len(lane) for lane in (*lanes, outlet.lane(SCOPE))] == [0, 0, 1]
+    assert dict(outlet.counts.dropped) == {Reason.FAULT: 4}

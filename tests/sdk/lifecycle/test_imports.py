@@ -82,7 +82,9 @@ def test_the_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     source = shutil.copytree(ROOT / "packages" / "gnomon", tmp_path / "source")
     subprocess.run([*pip, "wheel", "--no-deps", "-w", wheels, source], check=True)
-    locked = [line.split(" ")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if line[:1].isalpha()]
+    locked = [
+        line.split(" ")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if line[:1].isalpha()
+    ]
     (tmp_path / "constraints.txt").write_text("\n".join(locked))
     subprocess.run([*pip, "install", "-c", tmp_path / "constraints.txt", *wheels.glob("gnomon-*.whl")], check=True)
     code = f"""

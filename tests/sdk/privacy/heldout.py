@@ -119,7 +119,17 @@ class Writer:
 
     def card(self) -> Drawn:
         prefix, size = self.draw.choice(
-            (("35", 16), ("65", 16), ("2720", 16), ("62", 16), ("34", 15), ("36", 14), ("5018", 16), ("4", 16), ("55", 16))
+            (
+                ("35", 16),
+                ("65", 16),
+                ("2720", 16),
+                ("62", 16),
+                ("34", 15),
+                ("36", 14),
+                ("5018", 16),
+                ("4", 16),
+                ("55", 16),
+            )
         )
         body = prefix + self.signs(size - len(prefix) - 1, string.digits)
         total = sum(sum(divmod(int(sign) * (2 - at % 2), 10)) for at, sign in enumerate(reversed(body)))
@@ -127,7 +137,9 @@ class Writer:
         cuts = {16: (4, 8, 12), 15: (4, 10), 14: (4, 10)}[size]
         parts = [full[a:b] for a, b in zip((0, *cuts), (*cuts, size), strict=True)]
         value = self.draw.choice(("", " ", "-")).join(parts)
-        return value, self.draw.choice((*_PLACES, "pan={} exp=12/29", "card#{}", "PAN:{}", "number[{}]=ok")).format(value)
+        return value, self.draw.choice((*_PLACES, "pan={} exp=12/29", "card#{}", "PAN:{}", "number[{}]=ok")).format(
+            value
+        )
 
     def iban(self) -> Drawn:
         country, form = self.draw.choice(
@@ -154,9 +166,7 @@ class Writer:
             body = "MALT" + self.signs(23, string.digits)
         check = 98 - int("".join(str(int(sign, 36)) for sign in f"{body}{country}00")) % 97
         full = f"{country}{check:02d}{body}"
-        value = self.draw.choice(
-            (full, " ".join(full[at : at + 4] for at in range(0, len(full), 4)), full.lower())
-        )
+        value = self.draw.choice((full, " ".join(full[at : at + 4] for at in range(0, len(full), 4)), full.lower()))
         return value, self.draw.choice((*_PLACES, "IBAN:{}", "iban_{}_x")).format(value)
 
     def token(self) -> Drawn:
@@ -179,7 +189,13 @@ class Writer:
             )
         )
         return value, self.draw.choice(
-            (*_PLACES, "access_token={}&x=1", "git clone https://oauth2:{}@host/x", "export T={}", "GET /cb#id_token={}")
+            (
+                *_PLACES,
+                "access_token={}&x=1",
+                "git clone https://oauth2:{}@host/x",
+                "export T={}",
+                "GET /cb#id_token={}",
+            )
         ).format(value)
 
     def secret(self) -> Drawn:
@@ -200,7 +216,7 @@ class Writer:
                 "<password>{}</password>",
                 "mysql --password {} -u root",
                 "mysql --password={} -u root",
-                "{{:password=>\"{}\", :id=>3}}",
+                '{{:password=>"{}", :id=>3}}',
                 "kwargs={{'user': 'a', 'passwd': '{}'}}",
                 "Proxy-Authorization: Basic {}",
                 "set-cookie: sid={}; Path=/; HttpOnly",
@@ -222,14 +238,22 @@ class Writer:
     def es_dni(self) -> Drawn:
         number = self.signs(8, string.digits)
         letter = "TRWAGMYFPDXBNJZSQVHLCKE"[int(number) % 23]
-        value = self.draw.choice((number + letter, f"{number}-{letter}", f"{number}{letter.lower()}", f"{number} {letter}"))
+        value = self.draw.choice(
+            (number + letter, f"{number}-{letter}", f"{number}{letter.lower()}", f"{number} {letter}")
+        )
         return self.placed(value)
 
     def fr_nir(self) -> Drawn:
         body = f"{self.draw.choice('12')}{self.signs(2, string.digits)}{self.draw.randint(1, 12):02d}97{self.signs(6, string.digits)}"
         key = f"{97 - int(body) % 97:02d}"
         return self.placed(
-            self.draw.choice((f"{body}{key}", f"{body} {key}", f"{body[0]} {body[1:3]} {body[3:5]} {body[5:7]} {body[7:10]} {body[10:]} {key}"))
+            self.draw.choice(
+                (
+                    f"{body}{key}",
+                    f"{body} {key}",
+                    f"{body[0]} {body[1:3]} {body[3:5]} {body[5:7]} {body[7:10]} {body[10:]} {key}",
+                )
+            )
         )
 
     def de_steuer_id(self) -> Drawn:
@@ -252,7 +276,44 @@ class Writer:
         odd = dict(
             zip(
                 string.digits + string.ascii_uppercase,
-                (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23),
+                (
+                    1,
+                    0,
+                    5,
+                    7,
+                    9,
+                    13,
+                    15,
+                    17,
+                    19,
+                    21,
+                    1,
+                    0,
+                    5,
+                    7,
+                    9,
+                    13,
+                    15,
+                    17,
+                    19,
+                    21,
+                    2,
+                    4,
+                    18,
+                    20,
+                    11,
+                    3,
+                    6,
+                    8,
+                    12,
+                    14,
+                    16,
+                    10,
+                    22,
+                    25,
+                    24,
+                    23,
+                ),
                 strict=True,
             )
         )
@@ -322,7 +383,7 @@ def nobody(seed: int) -> Iterator[str]:
             f"{form('##########')} {form('#####')} {form('########')} cpu stats",
             f"timeout after {form('#####')}ms (deadline {form('17########')}.{form('######')})",
             f"ref T{form('######')}B batch AB{form('####')}",
-            f"etag \"{signs(32, hexa)}-{form('##')}\" size {form('##########')}",
+            f'etag "{signs(32, hexa)}-{form("##")}" size {form("##########")}',
             f"imported module foo_{form('###')}@{form('#.#')} from cache",
             f"thread-{form('##')}: acquired lock 0x{signs(12, hexa)}",
             f"range {form('###')}-{form('####')}-{form('####')} of {form('#####')}",

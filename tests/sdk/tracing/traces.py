@@ -24,7 +24,6 @@ class Traces:
     def spans(self) -> list[Any]:
         """All that were let out so far."""
         while batch := self.outlet.take():
-
             body = envelope.request(b"", batch.groups, "")
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 self.scopes += resource.scope_spans

@@ -145,10 +145,17 @@ class _LastWords:
             atexit.register(shutdown)
         self._pid = os.getpid()
         if "multiprocessing.util" in sys.modules:
-            sys.modules["multiprocessing.util"].Finalize(None, shutdown, exitpriority=100)
+            util = sys.modules["multiprocessing.util"]
+            _finalize(util)
+            # A child that it has forked forgets all finalizers first, and calls these then.
+            util.register_after_fork(util, _finalize)
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             with contextlib.suppress(ValueError):  # not the main interpreter
                 signal.signal(signal.SIGTERM, _terminated)
+
+
+def _finalize(util: Any) -> None:
+    util.Finalize(None, shutdown, exitpriority=100)
 
 
 def _terminated(number: int, _: FrameType | None) -> None:

@@ -8,16 +8,19 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from opentelemetry import metrics, propagate, trace
+from opentelemetry import propagate, trace
 
 from gnomon import __version__
-from gnomon.components import Component, ComponentRegistry, Exporter, Health, Report, State
-from gnomon.context import current_ids, is_default
+from gnomon.budget.budget import Budget
+from gnomon.budget.throttle import Throttle
+from gnomon.components import ComponentRegistry, Exporter, Health, Report, State
 from gnomon.errors import LifecycleError
 from gnomon.export.destinations import pumps
 from gnomon.export.outlet import Batch, Outlet, Signal
 from gnomon.export.pump import Pump
+from gnomon.integrations import importing
 from gnomon.integrations.log_bridges import bridged
+from gnomon.integrations.metered import metered
 from gnomon.integrations.table import Integrations
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.issues.limiter import Limiter
@@ -29,29 +32,27 @@ from gnomon.logging.levels import Levels
 from gnomon.logging.pipeline import Pipeline
 from gnomon.logging.sampling import Sampling
 from gnomon.logging.writer import console
-from gnomon.metrics import host_metrics, process_metrics
-from gnomon.metrics.cells import set_exemplar_source
-from gnomon.metrics.classic import classic
-from gnomon.metrics.collect import Deltas
-from gnomon.metrics.endpoint import Endpoint
-from gnomon.metrics.instruments import Counter, ObservableCounter
+from gnomon.metrics.component import MetricsPart
 from gnomon.metrics.registry import Registry
 from gnomon.privacy.masking import HARMLESS_VALUES, Masker
 from gnomon.process.clock import SYSTEM, Clock
 from gnomon.process.identity import Identity
 from gnomon.recorders import recorders
+from gnomon.stalls.report import Reporter
+from gnomon.stalls.traffic import Traffic
+from gnomon.stalls.watchdog import Watchdog
 from gnomon.tracing.baggage import carried
 from gnomon.tracing.choice import sampler
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer
 from gnomon.wire import envelope
-from gnomon.wire import metrics as wire_metrics
 from gnomon.wire.attributes import Mask
 
 if TYPE_CHECKING:
     from gnomon.config.pillars import TraceSettings
     from gnomon.config.settings import ObservabilityConfig
     from gnomon.config.sources import Sources
+    from gnomon.config.units import Overhead
 
 log = logging.getLogger("gnomon")
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.38.0"
@@ -113,7 +114,9 @@ class ObservabilityManager:
         self.mask = _masker(config)
         self.issues = Recorder(self.mask, Limiter(clock), locals=config.issues.locals)
         self.pipeline: Pipeline | None = None
-        self.endpoint: Endpoint | None = None
+        self.metrics: MetricsPart | None = None
+        self._budget: Budget | None = None
+        self._watchdog: Watchdog | None = None
         self._undo: list[Callable[[], object]] = []
 
     def initialize(self) -> Self:
@@ -136,11 +139,21 @@ class ObservabilityManager:
         parts = self._parts
         parts.register("privacy", _Part(self._start_privacy))
         parts.register("traces", _Part(self._start_traces))
-        parts.register("metrics", _Part(self._start_metrics, self._stop_metrics))
-        parts.register("logs", self._logs())
+        if config.metrics.enabled:
+            self.metrics = self._metrics()
+            parts.register("metrics", self.metrics)
+        if config.logs.enabled:
+            self.pipeline = self._logs()
+            parts.register("logs", self.pipeline)
         for number, pump in enumerate(self._pumps):
             parts.register(f"export{number or ''}", _exporting(pump))
+        if config.budget.max_overhead is not None:
+            self._budget = self._metered(config.budget.max_overhead)
+            parts.register("budget", self._budget)
         parts.register("integrations", _Part(self._start_integrations, self._stop_integrations))
+        if config.stalls.enabled:
+            self._watchdog = self._watching(config.stalls.threshold_s)
+            parts.register("stalls", self._watchdog)
         parts.register("reload", _Part(self._watch))
         ObservabilityManager.running = self
         try:
@@ -200,10 +213,10 @@ class ObservabilityManager:
             access = self.pipeline.source("gnomon.access")
         return Telemetry(
             self.recorders.tracers,
-            self.recorders.registry if config.metrics.enabled else None,
+            self._registry,
             self.propagator,
             access,
-            self.endpoint,
+            self.metrics.endpoint if self.metrics is not None else None,
             self._opened,
             self._last_words,
             {"excluded_urls": config.traces.excluded_urls, "metrics_path": config.metrics.path},
@@ -217,8 +230,8 @@ class ObservabilityManager:
 
     def _last_words(self) -> None:
         self.flush(self.config.export.shutdown_timeout_s)
-        if self.endpoint is not None:
-            self.endpoint.workers.save()
+        if self.metrics is not None and self.metrics.endpoint is not None:
+            self.metrics.endpoint.workers.save()
 
     # The parts, in the order in which they start.
 
@@ -254,64 +267,28 @@ class ObservabilityManager:
         tracers.recording.keep_errors = settings.keep_errors
         tracers.recording.slower_than_ns = None if slower_s is None else int(slower_s * 1e9)
 
-    def _start_metrics(self) -> None:
-        settings, registry = self.config.metrics, self.recorders.registry
-        if not settings.enabled:
-            return
-        if is_default(metrics.get_meter_provider()):
-            metrics.set_meter_provider(self.recorders.meters)
-        registry.cap = settings.cardinality_limit
-        registry.view = classic(settings.namespace) if settings.names == "classic" else None
-        set_exemplar_source(_current_span if settings.exemplars and self.config.traces.enabled else None)
-        if settings.process:
-            process_metrics.register(registry)
-        if settings.host:
-            host_metrics.register(registry)
-        self._report(registry)
-        self.endpoint = Endpoint(registry, resource=self.identity.attributes)
-        if settings.port is not None:
-            self.endpoint.serve(settings.port)
+    @property
+    def _registry(self) -> Registry | None:
+        """Where parts register their metrics; None when metrics are switched off."""
+        return self.recorders.registry if self.config.metrics.enabled else None
+
+    def _metrics(self) -> MetricsPart:
+        part = MetricsPart(
+            self.config.metrics,
+            self.recorders.registry,
+            self.recorders.meters,
+            self.recorders.outlets,
+            self.identity.attributes,
+            self.mask,
+            lambda: self.mask.counts if self.mask is not None else {},
+        )
         outlet = self.recorders.outlets[Signal.METRICS]
-        delta = settings.temporality != "cumulative"
-        deltas, encoder = Deltas(), wire_metrics.Encoder(self.mask)
+        next(pump for pump in self._pumps if outlet in pump.outlets).every(self.config.metrics.interval_s, part.push)
+        return part
 
-        def push() -> None:
-            families = registry.collect()
-            for scope, records in encoder.encode(deltas.since(families) if delta else families, delta=delta):
-                put = outlet.lane(scope).put
-                for record in records:
-                    put(record)
-
-        next(pump for pump in self._pumps if outlet in pump.outlets).every(settings.interval_s, push)
-
-    def _stop_metrics(self, _: float) -> None:
-        set_exemplar_source(None)
-        if self.endpoint is not None:
-            self.endpoint.close()
-
-    def _report(self, registry: Registry) -> None:
-        """What became of what was recorded, as metrics of its own."""
-
-        def records() -> list[tuple[float, dict[str, str]]]:
-            told: list[tuple[float, dict[str, str]]] = []
-            for signal, outlet in self.recorders.outlets.items():
-                told.append((outlet.counts.sent, {"signal": signal.value, "outcome": "sent"}))
-                for reason, number in outlet.counts.dropped.items():
-                    told.append((number, {"signal": signal.value, "outcome": reason.value}))
-            return told
-
-        def masked() -> list[tuple[float, dict[str, str]]]:
-            counts = self.mask.counts if self.mask is not None else {}
-            return [(number, {"kind": kind}) for kind, number in counts.items() if number]
-
-        ObservableCounter("gnomon.sdk.records", records, "What became of the records", registry=registry)
-        ObservableCounter("gnomon.sdk.masked", masked, "Values that were masked, by kind", registry=registry)
-
-    def _logs(self) -> Component:
+    def _logs(self) -> Pipeline:
         settings, service = self.config.logs, self.config.service
-        if not settings.enabled:
-            return _Part(lambda: None)
-        self.pipeline = Pipeline(
+        pipeline = Pipeline(
             self.recorders.outlets[Signal.LOGS] if settings.ship else None,
             service.name,
             environment=service.environment,
@@ -321,18 +298,21 @@ class ObservabilityManager:
             mask=self.mask,
             masks=_masks(self.mask),
             describe=self.issues.attributes if self.config.issues.enabled else exceptions.described,
-            on_security=self._security_counter(),
+            on_security=self.metrics.security_counter() if self.metrics is not None else _uncounted,
         )
-        self._pumps[0].every(1.0, self.pipeline.levels.tick)
-        return self.pipeline
+        self._pumps[0].every(1.0, pipeline.levels.tick)
+        return pipeline
 
-    def _security_counter(self) -> Callable[[str], object]:
-        """Counts security events, for alerts."""
-        if not self.config.metrics.enabled:
-            return lambda _: None
-        registry, told = self.recorders.registry, "Security events that were logged"
-        counter = Counter("gnomon.security.events", told, ("security_event",), registry=registry)
-        return lambda event: counter.inc(security_event=event)
+    def _metered(self, limit: "Overhead") -> Budget:
+        """What we cost is metered from now on: before anything holds the functions on a request's way."""
+        throttle = Throttle(self.recorders.tracers, self.pipeline)
+        budget = metered(limit, throttle.to, self._registry, self._clock)
+        self._pumps[0].every(1.0, budget.tick)
+        return budget
+
+    def _watching(self, threshold_s: float) -> Watchdog:
+        source = self.pipeline.source("gnomon.stalls") if self.pipeline is not None else None
+        return Watchdog(Reporter(source, self._registry), Traffic(self._registry), threshold_s)
 
     def _start_integrations(self) -> None:
         if self.pipeline is not None:
@@ -340,6 +320,8 @@ class ObservabilityManager:
         integrations = Integrations(self.telemetry, self.config.integrations)
         integrations.install()
         self._undo.append(integrations.uninstall)
+        if self._watchdog is not None:
+            importing.when_imported("uvloop", self._watchdog.follow_uvloop)
 
     def _stop_integrations(self, _: float) -> None:
         while self._undo:
@@ -363,6 +345,11 @@ class ObservabilityManager:
             self.pipeline.levels.configure(config.logs.level, config.logs.levels)
             self.pipeline.resample(Sampling(config.logs.sampling))
             self.pipeline.remask(self.mask, _masks(self.mask))
+        if self._watchdog is not None:
+            self._watchdog.threshold_s = config.stalls.threshold_s
+        if self._budget is not None:
+            self._budget.limit = config.budget.max_overhead
+            self._budget.again()
 
     def _hand_over(self, signal: Signal, body: bytes) -> None:
         for exporter in self.components.of(Exporter).values():
@@ -410,12 +397,10 @@ def _masker(config: "ObservabilityConfig") -> Masker | None:
     )
 
 
+def _uncounted(_: str) -> None:
+    """Metrics are switched off."""
+
+
 def _masks(mask: Masker | None) -> dict[str, Mask | None]:
     """Who guards the service needs to see from where it is attacked, and as whom."""
     return {LogCategory.SECURITY: mask.keeping("ip", "client_ip", "id")} if mask else {}
-
-
-def _current_span() -> tuple[bytes, bytes] | None:
-    """The span that an exemplar points to: only one that will be there to be looked at."""
-    ids = current_ids()
-    return (ids[0], ids[1]) if ids is not None and ids[2] else None

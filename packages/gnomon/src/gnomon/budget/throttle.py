@@ -55,11 +55,21 @@ class Thinned:
     """
 
     def __init__(self, inner: Sampler, counts: Counts) -> None:
-        self.inner, self._counts, self._ratio, self._share = inner, counts, Ratio(1.0), 1.0
+        self.inner, self._counts, self._share = inner, counts, 1.0
+        self._ratio, self._callers = Ratio(1.0), Ratio(1.0)
 
     def thin(self, share: float) -> None:
         """Keep this share from now on."""
         self._share = share
+
+    def keeps(self, trace: bytes) -> bool:
+        """Whether a trace that a caller has sampled is kept."""
+        if self._share != self._callers.ratio:
+            self._callers.set(self._share)
+        kept = self._callers.decide(trace).sampled
+        if not kept:
+            self._counts.drop(1, Reason.OVER_BUDGET)
+        return kept
 
     def decide(self, trace: bytes) -> Decision:
         """The inner decision, and with the share's probability a no."""
@@ -147,6 +157,8 @@ class Throttle:
             self._keep = tracers.recording.keep
         if self._sampler is not None:
             self._sampler.thin(step.share)
+            # A caller's "sampled" is an offer: a service behind a gateway must be able to save, too.
+            tracers.thin = self._sampler.keeps if step.share < 1 else None
         tracers.recording.keep = self._keep and step.failed
 
     def _thin_lines(self, pipeline: Pipeline, step: Step) -> None:

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from struct import Struct
 from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
@@ -21,6 +22,9 @@ from gnomon.logging.binding import Binding
 from gnomon.logging.categories import LogCategory, LogLevel
 from gnomon.logging.source import Source
 from gnomon.tracing.propagation import parsed_traceparent
+from gnomon.wire.attributes import KeyValues
+from gnomon.wire.logs import ATTRIBUTES
+from gnomon.wire.protobuf import tag
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -34,6 +38,11 @@ SEEN = "gnomon.seen"  # our mark in a scope
 INFO, ERROR, ACCESS = LogLevel.INFO, LogLevel.ERROR, LogCategory.ACCESS
 # A caller's correlation id stands in our logs and goes back in the answer: short, and printable.
 LONGEST_CORRELATION = 128
+# The tag of an attribute in a log record, and all of the one that holds the duration but its number.
+LOGGED = tag(ATTRIBUTES, 2)
+_DURATION = KeyValues(ATTRIBUTES).one("duration_ms", 0.0)[:-8]
+_pack = Struct("<d").pack
+_none: dict[str, Any] = {}
 CORRELATION, REQUEST_ID = b"x-correlation-id", b"x-request-id"
 
 
@@ -41,7 +50,7 @@ class Exchange:
     """One request and its response."""
 
     __slots__ = (
-        "_active", "_correlation", "_middleware", "_send", "bound", "complete", "ended_ns",
+        "_active", "_bound", "_correlation", "_middleware", "_send", "_token", "complete", "ended_ns",
         "error", "headers", "method", "path", "scope",
         "sent_bytes", "span", "started_ns", "status",
     )  # fmt: skip
@@ -58,7 +67,7 @@ class Exchange:
         self.error, self.complete = "", False
         self.span: Any = None
         self._correlation = b""
-        self.bound: Binding | None = None
+        self._bound: Binding | None = None
         self.started_ns = time.time_ns()
         self._active: Any = None
 
@@ -72,13 +81,27 @@ class Exchange:
             given = headers.get(CORRELATION) or headers.get(REQUEST_ID)
             if given and len(given) <= LONGEST_CORRELATION and given.isascii() and given.decode().isprintable():
                 self._correlation = given
-                self.bound = Binding({"correlation_id": given.decode()})
+                self._bound = Binding({"correlation_id": given.decode()})
                 span.set_attribute("correlation_id", given.decode())
             else:
                 # Logs without a correlation id of their own stand under the trace's.
                 self._correlation = span.trace.hex().encode()
         self._active = middleware.active(self.method, self.scope)
         return context
+
+    def enter(self) -> None:
+        """Begin, and be what is current."""
+        self._token = attach(self.begin())
+        if self._bound is not None:
+            self._bound.__enter__()
+
+    def leave(self) -> None:
+        """The application is done, and what was current before is so again."""
+        if not self.ended_ns:
+            self.left()
+        if self._bound is not None:
+            self._bound.__exit__(None, None, None)
+        detach(self._token)
 
     def send(self, message: Message) -> Any:
         """Watch what is sent. Not a coroutine itself, for most messages pass through as they are."""
@@ -160,16 +183,18 @@ class Exchange:
         level = ERROR if status >= SERVER_ERROR else INFO
         if level < access.level:
             return
-        # By its template, so that lines of one kind are alike; the path is beside it, as an attribute.
-        message = f"{known.name} {status}"
-        fields: dict[str, Any] = {"url.path": self.path, "duration_ms": taken_ns / 1e6}
-        if client := self.scope.get("client"):
-            fields["client.address"] = client[0]
-        ids = (span.trace, span.id, span.sampled)
+        ids, client = (span.trace, span.id, span.sampled), self.scope.get("client")
         if access.pipeline.console is None:
-            access.log(level, message, ACCESS, fields, None, known.logged, None, ids)
+            under = self._middleware.encoded.under
+            more = known.logged + under(LOGGED, "url.path", self.path) + _DURATION + _pack(taken_ns / 1e6)
+            if client:
+                more += under(LOGGED, "client.address", client[0])
+            access.log(level, known.message, ACCESS, _none, None, more, None, ids)
         else:
-            access.log(level, message, ACCESS, {**known.block[1], **fields}, ids=ids)
+            fields = {**known.block[1], "url.path": self.path, "duration_ms": taken_ns / 1e6}
+            if client:
+                fields["client.address"] = client[0]
+            access.log(level, known.message, ACCESS, fields, ids=ids)
 
 
 class Middleware:
@@ -187,6 +212,7 @@ class Middleware:
         self._propagator = telemetry.propagator
         self._w3c = telemetry.propagator.w3c
         self._begin = telemetry.tracer("gnomon.integrations.asgi").begin
+        self.encoded = telemetry.tracers.recording.attributes
         self.access, self._opened, self._flush = telemetry.access, telemetry.opened, telemetry.flush
         self.correlates = telemetry.correlates or telemetry.access is not None
         self._faults = 0
@@ -216,13 +242,8 @@ class Middleware:
         if kind == "websocket":
             await websocket.connected(self, scope, receive, send)
             return
-        try:
-            request = Exchange(self, scope, send)  # found by this name on the stack when the event loop stalls
-            token = attach(request.begin())
-            if request.bound is not None:
-                request.bound.__enter__()
-        except Exception:  # noqa: BLE001 - a request is served, whatever becomes of us
-            self.fault()
+        request = self._received(scope, send)  # found by this name on the stack when the event loop stalls
+        if request is None:
             await self.app(scope, receive, send)
             return
         try:
@@ -231,11 +252,17 @@ class Middleware:
             request.failed(error)
             raise
         finally:
-            if not request.ended_ns:
-                request.left()
-            if request.bound is not None:
-                request.bound.__exit__(None, None, None)
-            detach(token)
+            request.leave()
+
+    def _received(self, scope: Scope, send: Send) -> Exchange | None:
+        """A request, in whose context we are from now on; None: it is served all the same, whatever became of us."""
+        try:
+            request = Exchange(self, scope, send)
+            request.enter()
+        except Exception:  # noqa: BLE001 - as said
+            self.fault()
+            return None
+        return request
 
     def begin(
         self, name: str, scope: Scope, headers: Mapping[bytes, bytes], attributes: dict[str, Any], started_ns: int
@@ -261,7 +288,7 @@ class Middleware:
         """Something of ours failed, in whose `except` we are: told once, and the application does not notice."""
         self._faults += 1
         if self._faults == 1:
-            log.warning("a request could not be observed; further ones are left aside in silence", exc_info=True)
+            log.warning("a request could not be observed; further ones are left aside in silence", exc_info=True)  # noqa: LOG014 - as said
 
     def _lifespan(self, send: Send) -> Send:
         """Be told of the application's start and end, the end before its server, which may end the process then."""

@@ -34,6 +34,7 @@ class Known:
 
     Attributes:
         name: of the span.
+        message: of the access log's line: by the template, so that lines of one kind are alike; the path is beside it.
         block: the attributes, encoded for a span, and what they are.
         logged: the same, encoded for a log record.
         duration: seconds until the last byte of the response.
@@ -41,6 +42,7 @@ class Known:
     """
 
     name: str
+    message: str
     block: tuple[bytes, Mapping[str, Any]]
     logged: bytes
     duration: Callable[[float], None]
@@ -114,8 +116,10 @@ class Served:
         if port:
             pairs["server.port"] = port
         verb = "HTTP" if shown is OTHER_METHOD else method
+        name = f"{verb} {route}" if route else verb
         known = self._known[key] = Known(
-            f"{verb} {route}" if route else verb,
+            name,
+            f"{name} {status}",
             (self._spans.encode(pairs), pairs),
             self._logs.encode(pairs),
             _observe(self._duration, labels),

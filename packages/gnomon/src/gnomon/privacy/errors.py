@@ -7,13 +7,13 @@ modules, so none is imported.
 """
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from gnomon.privacy.sql import sanitised
 
 FAILED: Final = "<str() failed>"
 _LINKS: Final = 8
+_REMEMBERED: Final = 1024
 _MYSQL: Final = frozenset({"pymysql", "MySQLdb", "mysql", "aiomysql", "asyncmy"})
 _DRIVERS: Final = _MYSQL | {
     "sqlalchemy", "psycopg", "psycopg2", "asyncpg", "sqlite3", "aiosqlite", "redis", "pyodbc", "pymssql", "oracledb",
@@ -43,10 +43,15 @@ _REPEATED: Final = re.compile(
     r"|DETAIL: (?P<detail>.*?)(?=\n(?:HINT|CONTEXT|QUERY): |\n\[SQL: |\n\n|\Z)"
     r"|LINE \d{1,6}: (?P<line>[^\n]*)"
     rf"|\b(?:{'|'.join(sorted(_DRIVERS - {'sqlalchemy'}))})\.(?:\w+\.)*[A-Z]\w+(?:\)|:|'>:) "
-    r"(?P<said>Command # .{0,512}?\) of pipeline[^\n]*|[^\n]*)"
+    r"(?P<said>Command # .{0,512}?\) of pipeline[^\n]*|(?:(?!\\n)[^\n])*)"  # `\\n`: as `repr` writes it
+    # What the databases say before they quote, without a class beside it: somebody logged the error's text.
+    r"|(?:at or near|invalid input (?:syntax|value) for (?:type|enum) [^\n:]{1,80}:|unrecognized token:|Duplicate entry"
+    r"|near(?=[^\n]{1,256}: syntax error)) (?P<quoted>[\"'](?:(?!\\n)[^\n])*)"
+    r"|query argument \$\d{1,5}: (?P<argument>(?:(?!\\n)[^\n])*)"
     r"|(?P<piped>Command # \d{1,9} \(.{0,512}?\) of pipeline)",
     re.DOTALL,
 )
+_kinds: dict[type[BaseException], bool] = {}
 
 
 def shown(exception: BaseException) -> str:
@@ -81,22 +86,34 @@ def suspected(text: str) -> bool:
         or "redis." in text
         or "odbc." in text
         or " of pipeline" in text
+        or "syntax error" in text
+        or "at or near" in text
+        or "invalid input " in text
+        or "unrecognized token" in text
+        or "Duplicate entry" in text
+        or "query argument" in text
     )
 
 
-@lru_cache(1024)
 def _of_database(kind: type[BaseException]) -> bool:
-    return any(base.__module__.partition(".")[0] in _DRIVERS for base in kind.__mro__)
+    known = _kinds.get(kind)
+    if known is None:
+        if len(_kinds) >= _REMEMBERED:
+            _kinds.clear()
+        known = any(base.__module__.partition(".")[0] in _DRIVERS for base in kind.__mro__)
+        _kinds[kind] = known
+    return known
 
 
 def _of_others(exception: BaseException) -> str:
     text = str(str(exception))  # twice: of a subclass only the text
-    behind: BaseException | None = exception
+    behind = exception
     for _ in range(_LINKS):
         # Also what `from None` hides: its text may have been copied.
-        behind = behind.__context__ if behind.__cause__ is None else behind.__cause__
-        if behind is None:
+        further = behind.__context__ if behind.__cause__ is None else behind.__cause__
+        if further is None:
             break
+        behind = further
         if _of_database(type(behind)) and (said := str(behind)) and said in text:
             text = text.replace(said, _database(behind))
     return text
@@ -115,7 +132,7 @@ def _database(exception: BaseException) -> str:
 
 def _first_line(exception: BaseException) -> str:
     match exception.args:
-        case (int() as code, str() as words):  # MySQL's, whose `str` would put the words in quotes
+        case (int() | str() as code, str() as words):  # MySQL's and ODBC's, whose `str` would put the words in quotes
             return f"({code}) {_without_values(words)}"
         case _:
             return _without_values(str(exception))
@@ -126,16 +143,18 @@ def _without_values(text: str) -> str:
     for pattern, rest in _UNQUOTED:
         line = pattern.sub(rest, line)
     line = line.partition("\n")[0]
-    names = [match.span() for match in _NAME.finditer(line)]
+    names = [match.span() for match in (*_NAME.finditer(line), *_APOSTROPHE.finditer(line))]
     quotes = [
         at
         for at in (match.start() for match in _QUOTE.finditer(line))
-        if not (any(start <= at < end for start, end in names) or _APOSTROPHE.match(line, max(at - 1, 0)))
+        if not any(start <= at < end for start, end in names)
     ]
     if not quotes:
         return line
-    # A value may hold quotes, and nobody escapes them: all from the first to the last, or to the end if there is one.
-    return line[: quotes[0]] + "?" + (line[quotes[-1] + 1 :] if len(quotes) > 1 else "")
+    # A value may hold quotes, and nobody escapes them: all from the first to the last, or to the end if that is none.
+    first, last = quotes[0], quotes[-1]
+    closed = first < last and line[first] == line[last] and not line[last + 1 : last + 2].isalnum()
+    return line[:first] + "?" + (line[last + 1 :] if closed else "")
 
 
 def _replaced(match: re.Match[str]) -> str:
@@ -143,7 +162,7 @@ def _replaced(match: re.Match[str]) -> str:
     value = match[kind]
     if kind == "statement":
         rest = sanitised(value)
-    elif kind in {"said", "piped"}:
+    elif kind in {"said", "quoted", "piped"}:
         rest = _without_values(value)
     else:
         rest = "?]" if kind == "parameters" else "?"

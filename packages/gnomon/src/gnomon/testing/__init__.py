@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gnomon.testing.capture import Capture, TickingClock, capture
+    from gnomon.testing.captured import Capture, TickingClock, capture
 
 __all__ = ["Capture", "TickingClock", "capture"]
 
@@ -22,4 +22,4 @@ def __getattr__(name: str) -> Any:
     """Looked up when asked for: pytest imports our plugin, and so this, in every project that has us installed."""
     if name not in __all__:
         raise AttributeError(f"module 'gnomon.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module("gnomon.testing.capture"), name)
+    return getattr(importlib.import_module("gnomon.testing.captured"), name)

@@ -53,6 +53,8 @@ class TracerProvider(ApiTracerProvider):
     ) -> None:
         self.outlet, self.sampler, self.parent_based = outlet, sampler or Always(), parent_based
         self.ids, self.recording = ids or Ids(), Recording()
+        # What the overhead budget says of traces that a caller has sampled; None: there is none, or it has room.
+        self.thin: Callable[[bytes], bool] | None = None
         self.baggage_as_attributes: Callable[[Context], Mapping[str, Any] | None] | None = None
 
     def get_tracer(
@@ -175,6 +177,8 @@ class Tracer(ApiTracer):
             sampled = decided.sampled
             if state or decided.state:
                 state = _restated(state, decided.state)
+        elif sampled and provider.thin is not None:
+            sampled = provider.thin(remote.trace)
         return Local(remote.trace, sampled, state, held=not sampled and provider.recording.keep)
 
 

@@ -161,6 +161,11 @@ class KeyValues:
         _remember(self._texts, (key, value), part)
         return part
 
+    def under(self, tag: bytes, key: str, value: str) -> bytes:
+        """A text pair for another message type, whose one-byte tag is given: what is encoded here is not done twice."""
+        part = self._texts.get((key, value))
+        return tag + (self._text(key, value) if part is None else part)[1:]
+
     def forget(self) -> None:
         """Forget all that is remembered: the mask has changed."""
         for known in (self._texts, self._numbers, self._doubles):
