@@ -74,7 +74,7 @@ def active(captured: Capture) -> float:
 
 
 async def connected(app: Any, path: str, *messages: dict[str, Any], code: int = 1000) -> list[dict[str, Any]]:
-    """What an application sends to a websocket that says this, and leaves. (No server here speaks the protocol.)"""
+    """What an application sends to a websocket that says this, and leaves; no server here speaks the protocol."""
     coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     for message in ({"type": "websocket.connect"}, *messages, {"type": "websocket.disconnect", "code": code}):
         coming.put_nowait(message)

@@ -1,4 +1,4 @@
-"""However a process ends, short of being killed outright: what it recorded arrives, and it ends as it would without us."""
+"""However a process ends, short of being killed: what it recorded arrives, and it ends as it would without us."""
 
 import os
 import signal
@@ -122,13 +122,16 @@ app = FastAPI()
 async def work(number: int) -> int:
     return os.getpid()
 """
+UVICORN = [PYTHON, "-m", "uvicorn", "app:app", "--port", "{port}"]
+GUNICORN = [PYTHON, "-m", "gunicorn", "app:app", "-b", "127.0.0.1:{port}", "-w", "2"]
+WORKER = ["-k", "uvicorn.workers.UvicornWorker"]
 SERVERS = {
-    "uvicorn": [PYTHON, "-m", "uvicorn", "app:app", "--port", "{port}"],
-    "uvicorn-workers": [PYTHON, "-m", "uvicorn", "app:app", "--port", "{port}", "--workers", "2"],
-    "gunicorn": [PYTHON, "-m", "gunicorn", "app:app", "-b", "127.0.0.1:{port}", "-w", "2", "-k", "uvicorn.workers.UvicornWorker"],
-    "gunicorn-preload": [PYTHON, "-m", "gunicorn", "app:app", "-b", "127.0.0.1:{port}", "-w", "2", "--preload", "-k", "uvicorn.workers.UvicornWorker"],
+    "uvicorn": UVICORN,
+    "uvicorn-workers": [*UVICORN, "--workers", "2"],
+    "gunicorn": [*GUNICORN, *WORKER],
+    "gunicorn-preload": [*GUNICORN, "--preload", *WORKER],
     "granian": [PYTHON, "-m", "granian", "app:app", "--interface", "asgi", "--port", "{port}", "--workers", "2"],
-}  # fmt: skip
+}
 
 
 def requests(port: int, number: int) -> set[int]:

@@ -133,7 +133,7 @@ class Collected:
     def start(self) -> None:
         self.calls.append("start")
 
-    def shutdown(self, deadline_s: float) -> None:
+    def shutdown(self, deadline_s: float) -> None:  # noqa: ARG002 - a component's signature
         self.calls.append("shutdown")
 
     def health(self) -> Health:
@@ -166,7 +166,7 @@ def test_an_exporter_that_fails_takes_nobody_along() -> None:
     """Its mistakes are its own."""
 
     class Failing(Collected):
-        def export(self, signal: str, body: bytes) -> bool:
+        def export(self, signal: str, body: bytes) -> bool:  # noqa: ARG002 - likewise
             raise RuntimeError
 
     failing, good, components = Failing(), Collected(), ComponentRegistry()
@@ -197,7 +197,7 @@ def test_a_part_that_cannot_start() -> None:
 
 
 def test_a_receiver_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
-    """Degraded while it is away, with the reason; one warning a signal; delivered again, and healthy, when it is back."""
+    """Degraded while it is away, with the reason; one warning a signal; then delivered, and healthy."""
     port = free_port()
     started(endpoint=f"http://127.0.0.1:{port}", **{"export.protocol": "http/protobuf", "export.schedule_s": 0.05})
     with caplog.at_level(logging.WARNING, "gnomon.export"):
@@ -266,7 +266,7 @@ def test_hot_reload(tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptur
 
 
 def test_missing_packages_degrade() -> None:
-    """Without gRPC, structlog, loguru, YAML and frameworks the SDK starts, and says what is missing when it is asked."""
+    """Without gRPC, structlog, loguru, YAML and frameworks the SDK starts, and says what is missing if asked."""
     done = ran("""
         import sys
         for name in ("grpc", "structlog", "loguru", "yaml", "starlette", "fastapi", "httpx", "requests", "redis",

@@ -283,7 +283,7 @@ async def test_an_async_generator_is_left_early(traces: Traces, decorate: Any, w
         await steps.aclose()
     del steps
     gc.collect()
-    while not seen:
+    while not seen:  # noqa: ASYNC110 - a finalizer tells nobody
         await asyncio.sleep(0.001)
     await asyncio.sleep(0)
     assert seen == ["counts"]

@@ -119,8 +119,8 @@ def _instrument_app(app: Any, manager: ObservabilityManager) -> None:
         instrument_app(app, manager.telemetry)
     else:
         log.warning(
-            "%s is no Starlette or FastAPI application, and is not instrumented: put gnomon.integrations.asgi.Middleware"
-            " around an ASGI application of another kind",
+            "%s is no Starlette or FastAPI application, and is not instrumented: "
+            "put gnomon.integrations.asgi.Middleware around an ASGI application of another kind",
             type(app).__qualname__,
         )
 

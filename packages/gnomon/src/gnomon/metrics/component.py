@@ -107,7 +107,7 @@ class MetricsPart:
             told.append((outlet.counts.sent, {"signal": signal.value, "outcome": "sent"}))
             told += [
                 (number, {"signal": signal.value, "outcome": reason.value})
-                for reason, number in outlet.counts.dropped.items()
+                for reason, number in list(outlet.counts.dropped.items())
                 if number
             ]
         return told
