@@ -215,6 +215,7 @@ def test_sources_that_misbehave() -> None:
         (range(3), "range(0, 3)"),
         (UserDict({"a": 1}), "<collections.UserDict>"),
         (type("Text", (str,), {})("x"), f"<{__name__}.Text>"),
+        ("SELECT id FROM people WHERE name='Ann'", "'SELECT id FROM people WHERE name=?'"),
         ("x" * 1000, "'" + "x" * 255 + "…"),
         ({Hostile(): 1}, f"{{<{__name__}.Hostile>: 1}}"),
     ],

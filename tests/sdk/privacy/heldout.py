@@ -4,6 +4,8 @@ Where `planted.py` has thirteen kinds in ten shapes, this has other countries, o
 programs. The first figures of `docs/sdk/privacy.md` were taken before any pattern was changed for these.
 """
 
+# ruff: noqa: E501 - lines of logs are as long as they are
+
 import base64
 import json
 import random
@@ -158,7 +160,7 @@ class Writer:
         )
         body = "".join(
             self.draw.choice({"#": string.digits, "A": string.digits, "X": "XQ"}.get(sign, sign))
-            if sign in "#X" or (sign == "A" and country != "IE" and country != "MT")
+            if sign in "#X" or (sign == "A" and country not in {"IE", "MT"})
             else sign
             for sign in form
         )
@@ -344,7 +346,7 @@ KINDS: dict[str, Callable[[Writer], Drawn]] = {
 def nobody(seed: int) -> Iterator[str]:
     """Endless lines of other programs, in which there is nobody and nothing secret."""
     one = Writer(seed)
-    draw, form, signs = one.draw, one.form, one.signs
+    form, signs = one.form, one.signs
     hexa = "0123456789abcdef"
     while True:
         yield from (

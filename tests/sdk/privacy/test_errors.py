@@ -1,5 +1,7 @@
 """Errors of databases: what they repeat of statements and values is exported nowhere."""
 
+# ruff: noqa: E501 - rows of texts and what they become stand side by side
+
 import os
 import pwd
 import re
@@ -195,7 +197,7 @@ def test_what_another_exception_copied() -> None:
         ("it said: Command # 1 (SET k Ann\nLee) of pipeline failed", "it said: Command # 1 (SET ?) of pipeline failed"),
         ('no: syntax error at or near "Ann"', "no: syntax error at or near ?"),
         ('no: near "Ann": syntax error', "no: near ?: syntax error"),
-        ("IntegrityError(1062, \"Duplicate entry 'Ann' for key 'u.name'\")", "IntegrityError(1062, \"Duplicate entry ?"),
+        ("IntegrityError(1062, \"Duplicate entry 'Ann' for key 'u.name'\")", 'IntegrityError(1062, "Duplicate entry ?'),
         ("connected with psycopg 3.2, LINE up", "connected with psycopg 3.2, LINE up"),
     ],
 )  # fmt: skip

@@ -44,6 +44,20 @@ KEY = b"0123456789abcdef0123456789abcdef"
         ("Cookie: a=b; c=d", "Cookie: <secret>"),
         ("(b'authorization', b'Bearer abc')", "(b'authorization', b'<secret>')"),
         ("{b'password': b'abc'}", "{b'password': b'<secret>'}"),
+        ("mysql --password abc -u root", "mysql --password <secret> -u root"),
+        ("tests -- --password", "tests -- --password"),
+        ("<password>abc</password>", "<password><secret></password>"),
+        ("secret_key_base: abcdef", "secret_key_base: <secret>"),
+        ("X-Signature: 9f4ef63a9f4ef63a", "X-Signature: <secret>"),
+        ("signature: def f(x)", "signature: def f(x)"),
+        ("Tel.: 600123456", "Tel.: <phone>"),
+        ("91 123 45 67", "<phone>"),
+        ("12345678-z", "<national_id>"),
+        ("px123456c or ab123456c", "<national_id> or ab123456c"),
+        ("ean 4815806998339", "ean 4815806998339"),
+        ("order 1234567 shipped", "order 1234567 shipped"),
+        ("p.o'neill@example.org, (søren@bücher.example)", "<email>, (<email>)"),
+        ("u'ann@example.org' no-reply+tag=7@example.org", "u'<email>' <email>"),
         ("missing fields 'password', 'email'", "missing fields 'password', 'email'"),
         ("password=a(b)c[d", "password=<secret>"),
         ("Invalid token: expired", "Invalid token: expired"),
@@ -91,6 +105,14 @@ def test_texts(text: str, shown: str) -> None:
         ("source_ip", "203.0.113.77", "203.0.113.0"),
         ("client.address", "2001:db8:1:2::3", "2001:db8:1::"),
         ("http.request.header.x-forwarded-for", "203.0.113.77, 10.1.2.3", "203.0.113.0, 10.1.2.3"),
+        ("net.peer.ip", "172.16.3.4", "172.16.3.4"),
+        ("net.peer.ip", "172.32.3.4", "172.32.3.0"),
+        ("client.address", "::1", "::1"),
+        ("client.address", "fd12::3:4", "fd12::3:4"),
+        ("client.address", "fe80::1", "fe80::1"),
+        ("client.address", "::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+        ("session.token", "x", "<secret>"),
+        ("sessionid", "x", "<secret>"),
         ("client.address", "10:11:12 999.1.1.1", "10:11:12 999.1.1.1"),
         ("phone_number", "600123456", "<phone>"),
         ("ssn", "078051120", "<national_id>"),
@@ -121,6 +143,19 @@ def test_a_masked_text_is_masked_no_further() -> None:
         assert once != text
         assert masker("message", once) == once
         assert masker("password", "<secret>") == "<secret>"
+
+
+def test_a_session_is_a_pseudonym_unless_told_otherwise() -> None:
+    """As `session.id`; where it is a cookie's value, its key belongs to the secret ones."""
+    assert Masker(KEY)("session.id", "s-1").startswith("<id:")
+    assert Masker(KEY, secret_keys=["session.id"])("session.id", "s-1") == "<secret>"
+
+
+def test_a_private_address_stays_also_where_addresses_are_masked() -> None:
+    """It names nobody; a public one goes."""
+    masker = Masker(policies={"client_ip": "mask"})
+    assert masker("client.address", "192.168.1.9") == "192.168.1.9"
+    assert masker("client.address", "203.0.113.77") == "<client_ip>"
 
 
 def test_lists_of_what_may_stay() -> None:
@@ -240,6 +275,7 @@ def test_a_forked_child_counts_anew_and_has_the_same_pseudonyms() -> None:
         ),
         *(":", "a:", "-----BEGIN PRIVATE KEY-----", "cookie", "token token ", "%4", "a1b2-", "1.", "Bearer ", " @ a ."),
         *("ssn ", "phone: ", "GB82", "a" * 63 + ".", "XYZ1", "\\\\", "ghp_", "00a00a000a"),
+        *("<password>", "--password ", "signature: ", "+a=a", "2A 1", "1(1) "),
     ],
 )
 def test_no_text_takes_long(piece: str) -> None:

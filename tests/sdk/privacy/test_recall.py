@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.sdk.privacy.planted import KINDS, SHAPES, Person, nobody, written
 
-from gnomon.privacy.detectors import bare
 from gnomon.privacy.masking import Masker
+from gnomon.privacy.numbers import bare
 
 CORPORA = Path(os.environ.get("GNOMON_CORPORA", Path(__file__).parents[4] / "shared" / "corpora"))
 EACH = 60

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 from tests.sdk.tracing.traces import Traces, Turned
 
 from gnomon.config.pillars import TraceSettings
@@ -176,6 +176,15 @@ def test_a_callers_decision(sampled: bool) -> None:
         assert span.sampled is expected
         span.end()
         assert len(traces.spans) == expected
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_another_providers_decision(sampled: bool) -> None:
+    """A span of another provider in this process is not contradicted, parent-based or not."""
+    described = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(int(sampled)))
+    context = Kept.context(NonRecordingSpan(described))
+    for inner in (Always(), Never()):
+        assert Traces(sampler=inner, parent_based=False).tracer.start_span("x", context).sampled is sampled
 
 
 def test_our_own_decision_replaces_the_callers_threshold() -> None:

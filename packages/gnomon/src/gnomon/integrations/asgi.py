@@ -223,9 +223,7 @@ class Middleware:
         self._excluded = excluding(patterns)
         self._cells: dict[tuple[str, str], Any] = {}
 
-    async def __call__(  # noqa: C901 - in one piece: each coroutine more costs every request
-        self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, connection or lifespan."""
         kind = scope["type"]
         if kind == "lifespan":

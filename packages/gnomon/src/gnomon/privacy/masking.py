@@ -10,9 +10,9 @@ from typing import Final, Literal
 from urllib.parse import unquote
 
 from gnomon.errors import ConfigurationError
-from gnomon.privacy import detectors, errors
-from gnomon.privacy.detectors import Found
+from gnomon.privacy import detectors, errors, numbers
 from gnomon.privacy.keys import IDS, Class, classified, snake
+from gnomon.privacy.numbers import Found
 from gnomon.process.forks import after_fork
 
 Policy = Literal["mask", "truncate", "keep"]
@@ -161,7 +161,7 @@ class Masker:
                 and _ITALIAN not in marks
                 and "--" not in text
                 and _LONG_WORD not in raw.translate(_WORDS).decode()
-                and (_SIX_DIGITS not in marks or not detectors.possible(text))
+                and (_SIX_DIGITS not in marks or not numbers.possible(text))
             ):
                 return text
         return self._looked_at(self._classes.get(key) or self._classify(key), text)
@@ -229,9 +229,9 @@ class Masker:
         if italian or _SIX_DIGITS in marks:
             text = _HARMLESS.sub(_blank, text)
             rest = text.encode("utf-8", "replace").translate(_MARKS, _SEPARATORS).decode()
-            if italian or (_SIX_DIGITS in rest and detectors.possible(text)):
-                yield from detectors.ibans(text)
-                yield from detectors.numbers(text, max(map(len, _RUNS.findall(rest)), default=0))
+            if italian or (_SIX_DIGITS in rest and numbers.possible(text)):
+                yield from numbers.ibans(text)
+                yield from numbers.numbers(text, max(map(len, _RUNS.findall(rest)), default=0))
 
     def _allowed(self, written: str, kind: str) -> bool:
         return (

@@ -55,7 +55,10 @@ class AdoptedSpans:
         for link in span.links:
             other = Remote.of(link.context)
             encoded = recording.links.encode(link.attributes or {})
-            rest += wire.link(other.trace, other.id, other.state, int(link.context.trace_flags), encoded)
+            flags = int(link.context.trace_flags) | (
+                wire.REMOTE_PARENT if link.context.is_remote else wire.LOCAL_PARENT
+            )
+            rest += wire.link(other.trace, other.id, other.state, flags, encoded)
         if span.status.status_code is not StatusCode.UNSET:
             rest += wire.status(span.status.status_code.value, span.status.description or "")
         if context.trace_state:

@@ -20,12 +20,12 @@ from gnomon.wire.envelope import Scope
 
 
 class Remote:
-    """A parent in another process, as its headers gave it."""
+    """A parent in another process, as its headers gave it; or another provider's in this one, which is `near`."""
 
-    __slots__ = ("id", "sampled", "state", "trace")
+    __slots__ = ("id", "near", "sampled", "state", "trace")
 
-    def __init__(self, trace: bytes, identity: bytes, sampled: bool, state: str = "") -> None:
-        self.trace, self.id, self.sampled, self.state = trace, identity, sampled, state
+    def __init__(self, trace: bytes, identity: bytes, sampled: bool, state: str = "", *, near: bool = False) -> None:
+        self.trace, self.id, self.sampled, self.state, self.near = trace, identity, sampled, state, near
 
     @classmethod
     def of(cls, context: SpanContext) -> "Remote":
@@ -35,6 +35,7 @@ class Remote:
             context.span_id.to_bytes(8, "big"),
             context.trace_flags.sampled,
             context.trace_state.to_header() if context.trace_state else "",
+            near=not context.is_remote,
         )
 
 
@@ -172,7 +173,7 @@ class Tracer(ApiTracer):
     def _continued(self, remote: Remote) -> Local:
         provider = self._provider
         sampled, state = remote.sampled, remote.state
-        if not provider.parent_based:
+        if not (provider.parent_based or remote.near):  # whoever decided in this process did so for us too
             decided = provider.sampler.decide(remote.trace)
             sampled = decided.sampled
             if state or decided.state:
