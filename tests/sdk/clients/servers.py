@@ -151,7 +151,9 @@ def postgres_server() -> Iterator[int]:
         null = subprocess.DEVNULL
         with subprocess.Popen(run, user=user, stdout=null, stderr=null, cwd="/") as process:
             try:
-                wait_until(lambda: listening(port))
+                # It listens before it answers: at first it says that it is starting up.
+                asked = [bin_ / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+                wait_until(lambda: not subprocess.run(asked, check=False).returncode)
                 yield port
             finally:
                 process.terminate()

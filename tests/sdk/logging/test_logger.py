@@ -346,7 +346,7 @@ def test_groups_contexts_and_circles_of_exceptions(seen: Any) -> None:
     told = seen.lines()[0]["fields"]["exception"]
     assert [(one["relation"], one["message"]) for one in told] == [
         ("raised", "g (2 sub-exceptions)"),
-        ("member", ""),
+        ("member", "<str() failed>"),
         ("context", "circle"),
         ("member", "'k'"),
     ]

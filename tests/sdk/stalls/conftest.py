@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 
 from gnomon.export.outlet import Outlet, Signal
 from gnomon.integrations.asgi import Middleware
-from gnomon.integrations.starlette import route
+from gnomon.integrations.starlette import _own, route
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.logging.pipeline import Pipeline
 from gnomon.metrics.registry import Registry
@@ -63,6 +64,8 @@ class Service:
             import uvloop  # noqa: F401, PLC0415 - the server would import it later than we look
 
             self.watchdog.follow_uvloop()
+        if isinstance(app, Starlette):
+            _own(app)  # or FastAPI makes spans of its own, where another test has set a provider
         config = uvicorn.Config(
             Middleware(app, self.telemetry, route), port=0, loop=self.loop, log_level="error", lifespan="off"
         )

@@ -15,7 +15,7 @@ from tests.sdk.tracing.traces import Traces
 from gnomon.export.outlet import Reason
 from gnomon.tracing.passing import PassingSpan
 from gnomon.tracing.sampling import Never
-from gnomon.tracing.span import MOST_ATTRIBUTES, NAMES_REMEMBERED
+from gnomon.tracing.span import MOST, NAMES_REMEMBERED
 
 OK, ERROR, UNSET = StatusCode.OK, StatusCode.ERROR, StatusCode.UNSET
 OTHER = SpanContext(0xA1, 0xB2, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("v", "1")]))
@@ -47,7 +47,7 @@ def test_status(traces: Traces, calls: list[Any], code: int, message: str) -> No
 def test_limits(traces: Traces) -> None:
     """128 of each; what is beyond is counted, and a key that is there may change."""
     with traces.tracer.start_as_current_span("x") as span:
-        for number in range(MOST_ATTRIBUTES + 5):
+        for number in range(MOST + 5):
             span.set_attribute(f"a{number}", number)
             span.add_event(f"e{number}")
             span.add_link(OTHER, {"n": number})
@@ -124,7 +124,7 @@ def test_an_exception_is_described(traces: Traces) -> None:
     assert (first.name, first.time_unix_nano) == ("exception", 7)
     assert (told["exception.type"], told["exception.message"], told["extra"]) == ("ValueError", "bad", 1)
     assert "ValueError: bad" in told["exception.stacktrace"]
-    assert attributes(second)["exception.message"] == ""
+    assert attributes(second)["exception.message"] == "<str() failed>"
     assert attributes(second)["exception.escaped"] == "True"
 
 

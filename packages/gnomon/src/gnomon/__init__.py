@@ -9,7 +9,7 @@ Importing this package loads nothing else: what is named here is looked up when 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gnomon.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gnomon import errors, logging, metrics, tracing

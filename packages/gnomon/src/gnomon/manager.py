@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import propagate, trace
 
-from gnomon import __version__
 from gnomon.budget.budget import Budget
 from gnomon.budget.throttle import Throttle
 from gnomon.components import ComponentRegistry, Exporter, Health, Report, State
@@ -45,8 +44,9 @@ from gnomon.tracing.baggage import carried
 from gnomon.tracing.choice import sampler
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer
+from gnomon.version import __version__
 from gnomon.wire import envelope
-from gnomon.wire.attributes import Mask
+from gnomon.wire.attributes import LONGEST_VALUE, Mask
 
 if TYPE_CHECKING:
     from gnomon.config.pillars import TraceSettings
@@ -238,13 +238,15 @@ class ObservabilityManager:
     def _start_privacy(self) -> None:
         recording = self.recorders.tracers.recording
         for encoder in (recording.attributes, recording.events, recording.links):
-            encoder.mask = self.mask
+            encoder.mask, encoder.longest = self.mask, self.config.traces.attribute_value_chars or LONGEST_VALUE
             encoder.forget()
 
     def _start_traces(self) -> None:
         tracers, settings = self.recorders.tracers, self.config.traces
         recording = tracers.recording
         self._sample(settings)
+        recording.most_attributes = settings.attribute_count
+        recording.most_events, recording.most_links = settings.event_count, settings.link_count
         if self.config.issues.enabled:
             recording.describe = self.issues.attributes
         if settings.baggage_as_attributes:
@@ -298,6 +300,8 @@ class ObservabilityManager:
             mask=self.mask,
             masks=_masks(self.mask),
             describe=self.issues.attributes if self.config.issues.enabled else exceptions.described,
+            most_fields=settings.attribute_count,
+            longest=settings.attribute_value_chars or LONGEST_VALUE,
             on_security=self.metrics.security_counter() if self.metrics is not None else _uncounted,
         )
         self._pumps[0].every(1.0, pipeline.levels.tick)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gnomon import __version__
 from gnomon.logging.source import Source
 from gnomon.metrics.endpoint import Endpoint
 from gnomon.metrics.registry import Registry
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer, TracerProvider
+from gnomon.version import __version__
 
 
 @dataclass(frozen=True, slots=True)

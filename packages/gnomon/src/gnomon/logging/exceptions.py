@@ -5,6 +5,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from gnomon.privacy.errors import shown
+
 # Of one exception: the innermost frames, where it happened. Deeper than any stack but a runaway recursion's.
 MOST_FRAMES = 200
 # Of a chain or group.
@@ -75,7 +77,4 @@ def _kind(error: BaseException) -> str:
 
 
 def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - the host's exception, the host's __str__
-        return ""
+    return shown(error)

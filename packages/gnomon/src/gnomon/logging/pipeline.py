@@ -12,9 +12,9 @@ from gnomon.logging import exceptions
 from gnomon.logging.categories import LogCategory, LogLevel
 from gnomon.logging.levels import Levels
 from gnomon.logging.sampling import Sampling
-from gnomon.logging.source import Source, Texts
+from gnomon.logging.source import MOST_FIELDS, Source, Texts
 from gnomon.logging.writer import Console, console
-from gnomon.wire.attributes import Mask
+from gnomon.wire.attributes import LONGEST_VALUE, Mask
 from gnomon.wire.envelope import Scope
 
 # Loggers are named in code; whoever makes them by the thousand has what is beyond under one name.
@@ -43,6 +43,8 @@ class Pipeline:
         describe: an exception as attributes.
         on_security: called with the `security_event` of every security line, to be counted.
         time_ns: Unix nanoseconds.
+        most_fields: of a line; further ones are counted.
+        longest: characters of a text attribute; the rest is cut.
 
     Attributes:
         faults: lines lost by a mistake of ours, or of a hook.
@@ -63,9 +65,12 @@ class Pipeline:
         describe: Callable[[BaseException], Mapping[str, Any]] = exceptions.described,
         on_security: Callable[[str], object] = _uncounted,
         time_ns: Callable[[], int] = time.time_ns,
+        most_fields: int = MOST_FIELDS,
+        longest: int = LONGEST_VALUE,
     ) -> None:
         self.outlet, self.service_name, self.environment = outlet, service_name, environment
         self.console, self.describe, self.on_security, self.time_ns = shows, describe, on_security, time_ns
+        self.most_fields, self._longest = most_fields, longest
         self.sampling = sampling or Sampling({})
         self.faults = self.sampled_out = 0
         self._sources: dict[tuple[Any, ...], Source] = {}
@@ -105,7 +110,10 @@ class Pipeline:
 
     def remask(self, mask: Mask | None, masks: Mapping[str, Mask | None] | None = None) -> None:
         """Mask otherwise from now on; what was remembered under the masks before is forgotten."""
-        self._texts, self._texts_of = Texts(mask), {name: Texts(own) for name, own in (masks or {}).items()}
+        self._texts, self._texts_of = (
+            Texts(mask, self._longest),
+            {name: Texts(own, self._longest) for name, own in (masks or {}).items()},
+        )
         self.refresh()
 
     def resample(self, sampling: Sampling) -> None:

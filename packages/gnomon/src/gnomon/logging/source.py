@@ -31,8 +31,9 @@ class Texts:
 
     __slots__ = ("attributes", "bodies", "mask")
 
-    def __init__(self, mask: Mask | None) -> None:
+    def __init__(self, mask: Mask | None, longest: int) -> None:
         self.mask, self.attributes, self.bodies = mask, KeyValues(wire.ATTRIBUTES, mask), wire.Bodies(mask)
+        self.attributes.longest = longest
 
 
 class Head:
@@ -107,7 +108,7 @@ class Source:
             head = self._heads.get((level, category)) or self._head(level, category)
             if ids is None:
                 ids = current_ids()
-            if head.special or len(fields) > MOST_FIELDS:
+            if head.special or len(fields) > pipeline.most_fields:
                 kept = self._special(head, fields, ids)
                 if kept is None:
                     return
@@ -146,9 +147,10 @@ class Source:
     ) -> tuple[Mapping[str, Any], bytes] | None:
         """Fields with what is to be said of a line, and that some did not fit; None when it was sampled out."""
         pipeline, more = self.pipeline, b""
-        told = dict(islice(fields.items(), MOST_FIELDS))
-        if len(fields) > MOST_FIELDS:
-            more = wire.dropped(len(fields) - MOST_FIELDS)
+        most = pipeline.most_fields
+        told = dict(islice(fields.items(), most))
+        if len(fields) > most:
+            more = wire.dropped(len(fields) - most)
         if head.unknown is not None:
             told["unknown_category"] = head.unknown
         if head.ratio < 1.0:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import gnomon
 from gnomon.errors import MetricsError
 from gnomon.metrics import names
 from gnomon.process.forks import after_fork
@@ -17,7 +16,7 @@ from gnomon.wire.metrics import COUNTER, OURS, Family, Number, Point
 Signature = dict[str, Any]
 # Two thousand series an instrument are as many as a Prometheus bears from one target; the OTel default, too.
 CAP = 2000
-_OWN = str(Path(gnomon.__file__).parent / "metrics")
+_OWN = str(Path(__file__).parent)
 
 
 class Registrable(Protocol):

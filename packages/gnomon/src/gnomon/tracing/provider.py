@@ -15,7 +15,7 @@ from gnomon.process.ids import Ids
 from gnomon.tracing.current import CurrentSpan
 from gnomon.tracing.passing import PassingSpan
 from gnomon.tracing.sampling import Always, Sampler
-from gnomon.tracing.span import MOST_ATTRIBUTES, Local, Recording, Span
+from gnomon.tracing.span import Local, Recording, Span
 from gnomon.wire.envelope import Scope
 
 
@@ -98,7 +98,7 @@ class Tracer(ApiTracer):
         """A span that is not made current; end it yourself."""
         if context is None:
             context = current()
-        fit = attributes and len(attributes) <= MOST_ATTRIBUTES
+        fit = attributes and len(attributes) <= self._provider.recording.most_attributes
         given = dict(attributes) if attributes and fit else None
         span = self.begin(name, kind, context.get(SPAN_KEY), given, start_time, context)
         if attributes and not fit:

@@ -16,10 +16,12 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from gnomon.export.outlet import Lane
+from gnomon.privacy.errors import shown
 from gnomon.wire import spans as wire
 from gnomon.wire.attributes import KeyValues
 
-MOST_ATTRIBUTES = MOST_EVENTS = MOST_LINKS = 128
+# Of attributes, events and links each, unless settings say otherwise: the number of the standard.
+MOST = 128
 NAMES_REMEMBERED = 4096
 # The API's kinds count from 0, the wire's from 1, where 0 means that nothing is said.
 KINDS = {kind: kind.value + 1 for kind in SpanKind}
@@ -47,11 +49,8 @@ def described(exception: BaseException) -> Mapping[str, Any]:
 
 
 def message(exception: BaseException) -> str:
-    """Its text; the host's `__str__` may fail."""
-    try:
-        return str(exception)
-    except Exception:  # noqa: BLE001 - the host's exception, the host's __str__
-        return ""
+    """Its text, without the data that database drivers put into theirs; the host's `__str__` may fail."""
+    return shown(exception)
 
 
 class Local:
@@ -84,6 +83,9 @@ class Recording:
         "keep",
         "keep_errors",
         "links",
+        "most_attributes",
+        "most_events",
+        "most_links",
         "slower_than_ns",
         "time_ns",
     )
@@ -94,6 +96,7 @@ class Recording:
         self.ended: list[Callable[[Span], object]] = []
         self.time_ns = time.time_ns
         self.keep = self.keep_errors = False
+        self.most_attributes = self.most_events = self.most_links = MOST
         self.slower_than_ns: int | None = None
 
 
@@ -171,7 +174,7 @@ class Span(ApiSpan):
         attributes = self._attributes
         if attributes is None:
             self._attributes = {key: value}
-        elif len(attributes) < MOST_ATTRIBUTES or key in attributes:
+        elif len(attributes) < self._recording.most_attributes or key in attributes:
             attributes[key] = value
         else:
             self._drop(0)
@@ -188,7 +191,7 @@ class Span(ApiSpan):
         events = self._events
         if events is None:
             events = self._events = []
-        if len(events) >= MOST_EVENTS:
+        if len(events) >= self._recording.most_events:
             self._drop(1)
             return
         recording = self._recording
@@ -205,7 +208,7 @@ class Span(ApiSpan):
         links = self._links
         if links is None:
             links = self._links = []
-        if len(links) >= MOST_LINKS:
+        if len(links) >= self._recording.most_links:
             self._drop(2)
             return
         flags = int(context.trace_flags) | (wire.REMOTE_PARENT if context.is_remote else wire.LOCAL_PARENT)

@@ -94,7 +94,7 @@ class KeyValues:
             masked once.
     """
 
-    __slots__ = ("_doubles", "_keys", "_numbers", "_prefix", "_texts", "mask")
+    __slots__ = ("_doubles", "_keys", "_numbers", "_prefix", "_texts", "longest", "mask")
 
     def __init__(self, field: int, mask: Mask | None = None) -> None:
         self._prefix = tag(field, 2)
@@ -102,7 +102,7 @@ class KeyValues:
         self._texts: dict[tuple[str, Any], bytes] = {}
         self._numbers: dict[tuple[str, Any], bytes] = {}  # apart, for 1 == 1.0 == True
         self._doubles: dict[str, bytes] = {}
-        self.mask = mask
+        self.mask, self.longest = mask, LONGEST_VALUE
 
     def encode(self, attributes: Mapping[str, Any]) -> bytes:
         """All pairs, each with its tag and length: ready to stand in the message."""
@@ -140,8 +140,8 @@ class KeyValues:
 
     def _text(self, key: str, value: str) -> bytes:
         """A text: the way of most attributes that do not repeat, so written out."""
-        if len(value) > LONGEST_VALUE:
-            value = value[:LONGEST_VALUE]
+        if len(value) > self.longest:
+            value = value[: self.longest]
         shown = value if self.mask is None else self.mask(key, value)
         try:
             encoded = shown.encode()

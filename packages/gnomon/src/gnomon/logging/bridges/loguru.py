@@ -59,6 +59,11 @@ def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
     def undo() -> None:
         logger.remove(number)
         if taken:
-            logger.add(sys.stderr)
+            logger.add(_print)
 
     return undo
+
+
+def _print(message: str) -> None:
+    """Where loguru prints by itself: to what is standard error now, which need not be what it was."""
+    sys.stderr.write(message)
