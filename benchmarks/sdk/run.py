@@ -146,6 +146,8 @@ class Service:
         self.lines = folder / "stdout"
         environment = {
             "PATH": os.environ["PATH"], "STACK": stack, "PYTHONPATH": str(HERE), **dict(self.kind.environment),
+            # So that a setting's price can be asked for: GNOMON_STALLS_ENABLED=false run.py ...
+            **{name: value for name, value in os.environ.items() if name.startswith("GNOMON_")},
             "DD_TRACE_AGENT_URL": sink.url, "DD_SERVICE": "bench", "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
             "DD_REMOTE_CONFIGURATION_ENABLED": "false", "DD_TRACE_SQLITE3_ENABLED": "false",
         }  # fmt: skip

@@ -28,7 +28,7 @@ from gnomon.logging import exceptions
 from gnomon.logging.bridges import servers
 from gnomon.logging.categories import LogCategory
 from gnomon.logging.levels import Levels
-from gnomon.logging.pipeline import Pipeline
+from gnomon.logging.pipeline import Pipeline, use
 from gnomon.logging.sampling import Sampling
 from gnomon.logging.writer import console
 from gnomon.metrics.component import MetricsPart
@@ -321,6 +321,9 @@ class ObservabilityManager:
     def _start_integrations(self) -> None:
         if self.pipeline is not None:
             self._undo += bridged(self.pipeline, self.config.logs)
+        else:  # switched off: our loggers are silent, and everybody else's are left alone
+            use(Pipeline())
+            self._undo.append(lambda: use(None))
         integrations = Integrations(self.telemetry, self.config.integrations)
         integrations.install()
         self._undo.append(integrations.uninstall)

@@ -10,6 +10,11 @@ from gnomon.wire.protobuf import LENGTHS, delimited, double, length, tag, text, 
 # forgotten when the memory is full. Emptying it costs one encoding of each pair that does repeat.
 REMEMBERED = 8192
 LONGEST_REMEMBERED = 128
+# A key with more different texts than this has texts that do not repeat: paths, ids. To remember them would push out of
+# the processor's caches what does repeat, which costs more than encoding.
+MOST_TEXTS = 512
+_FEW = 1024
+_MOST_INT = 1 << 63
 # What one attribute may take; longer text is cut, as the OTel limits allow (OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT).
 LONGEST_VALUE = 16_384
 # Encoded bytes after which a list or a mapping is cut: it may be endless, or contain itself many times.
@@ -94,7 +99,7 @@ class KeyValues:
             masked once.
     """
 
-    __slots__ = ("_doubles", "_keys", "_numbers", "_prefix", "_texts", "longest", "mask")
+    __slots__ = ("_doubles", "_keys", "_latest", "_met", "_numbers", "_prefix", "_texts", "longest", "mask")
 
     def __init__(self, field: int, mask: Mask | None = None) -> None:
         self._prefix = tag(field, 2)
@@ -102,6 +107,8 @@ class KeyValues:
         self._texts: dict[tuple[str, Any], bytes] = {}
         self._numbers: dict[tuple[str, Any], bytes] = {}  # apart, for 1 == 1.0 == True
         self._doubles: dict[str, bytes] = {}
+        self._met: dict[str, int] = {}  # texts of each key
+        self._latest: dict[str, tuple[str, bytes]] = {}  # of keys whose texts do not repeat
         self.mask, self.longest = mask, LONGEST_VALUE
 
     def encode(self, attributes: Mapping[str, Any]) -> bytes:
@@ -130,11 +137,16 @@ class KeyValues:
             key = _described(key)
         if kind is str:
             return self._text(key, value)
+        if kind is int and -_MOST_INT <= value < _MOST_INT:
+            number = varint(value)
+            body = self._named(key) + LENGTHS[len(number) + 1] + b"\x18" + number
+            part = self._prefix + length(len(body)) + body
+            if 0 <= value < _FEW:  # a status repeats, an id does not
+                _remember(self._numbers, (key, value), part)
+            return part
         body = key_value(key, value, self.mask)
         part = self._prefix + length(len(body)) + body
-        if kind is int:
-            _remember(self._numbers, (key, value), part)
-        elif kind is float:
+        if kind is float:
             _remember(self._doubles, key, part[:-_DOUBLE_BYTES])
         return part
 
@@ -147,28 +159,40 @@ class KeyValues:
             encoded = shown.encode()
         except UnicodeEncodeError:  # half a surrogate pair, which no UTF-8 can carry
             encoded = shown.encode("utf-8", "replace")
-        named = self._keys.get(key)
-        if named is None:
-            named = text(1, key) + b"\x12"
-            _remember(self._keys, key, named)
-        size = len(encoded)
+        named, size = self._keys.get(key) or self._named(key), len(encoded)
         if size < _ONE_BYTE:
             body = named + LENGTHS[size + 2] + b"\x0a" + LENGTHS[size] + encoded
         else:
             value_body = b"\x0a" + length(size) + encoded
             body = named + length(len(value_body)) + value_body
         part = self._prefix + length(len(body)) + body
-        _remember(self._texts, (key, value), part)
+        met = self._met.get(key, 0)
+        if met < MOST_TEXTS:
+            if len(self._met) < REMEMBERED:
+                self._met[key] = met + 1
+            _remember(self._texts, (key, value), part)
+        else:
+            self._latest[key] = (value, part)
         return part
+
+    def _named(self, key: str) -> bytes:
+        """A pair up to the length of its value."""
+        named = self._keys.get(key)
+        if named is None:
+            named = text(1, key) + b"\x12"
+            _remember(self._keys, key, named)
+        return named
 
     def under(self, tag: bytes, key: str, value: str) -> bytes:
         """A text pair for another message type, whose one-byte tag is given: what is encoded here is not done twice."""
-        part = self._texts.get((key, value))
-        return tag + (self._text(key, value) if part is None else part)[1:]
+        latest = self._latest.get(key)
+        if latest is not None and latest[0] == value:
+            return tag + latest[1][1:]
+        return tag + (self._texts.get((key, value)) or self._text(key, value))[1:]
 
     def forget(self) -> None:
         """Forget all that is remembered: the mask has changed."""
-        for known in (self._texts, self._numbers, self._doubles):
+        for known in (self._texts, self._numbers, self._doubles, self._met, self._latest):
             known.clear()
 
 

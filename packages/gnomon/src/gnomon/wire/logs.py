@@ -9,7 +9,7 @@ from gnomon.wire.protobuf import LENGTHS, delimited, length, tag, text, varint
 ATTRIBUTES = 6
 """The field of a record's attributes, for `KeyValues`."""
 # Messages come from code, so they repeat, unless values are formatted into them: see `KeyValues`.
-REMEMBERED = 4096
+REMEMBERED = 1024
 LONGEST_REMEMBERED = 256
 
 # time 1, observed 11, [flags 8, trace_id 9, span_id 10]: tags and values in one stroke.

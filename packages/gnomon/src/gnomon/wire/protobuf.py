@@ -7,6 +7,11 @@ _DOUBLE = Struct("<d")
 
 def varint(number: int) -> bytes:
     """An unsigned integer of up to 64 bits; a negative one as its two's complement, as protobuf writes int64."""
+    if 0 <= number < 1 << 14:  # one or two bytes: nearly all there are
+        return bytes((number,)) if number < 1 << 7 else bytes((number & 0x7F | 0x80, number >> 7))
+    if 0 < number < 1 << 28:
+        low = bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80))
+        return low + varint(number >> 14)
     if number < 0:
         number += 1 << 64
     out = bytearray()
