@@ -128,3 +128,23 @@ async def test_excluded(captured: Capture) -> None:
 
     assert len(await connected(app, "/live/health")) == 2
     assert captured.spans == []
+
+
+@pytest.mark.parametrize(("given", "kept"), [(b"c-1", "c-1"), (b"x" * 129, None)])
+async def test_the_callers_correlation_id(captured: Capture, given: bytes, kept: str | None) -> None:
+    """Stands in every line of the connection, and on its span; without one lines stand under the trace's."""
+    app = application()
+
+    @app.websocket("/logs")
+    async def logs(socket: WebSocket) -> None:
+        gnomon.get_logger("shop").info("heard")
+        await socket.close()
+
+    async def from_one_who_names_it(scope: Any, receive: Any, send: Any) -> None:
+        scope["headers"].append((b"x-correlation-id", given))
+        await app(scope, receive, send)
+
+    await connected(from_one_who_names_it, "/logs")
+    [span] = captured.spans
+    assert captured.log("heard")["context"]["correlation_id"] == (kept or span.trace.hex())
+    assert span.attributes.get("correlation_id") == kept

@@ -15,8 +15,10 @@ from gnomon.config.route import route
 from gnomon.config.settings import ObservabilityConfig, TraceSettings, keys
 from gnomon.config.sources import SERVER_PARTS, Sources, load, sources
 from gnomon.errors import ConfigurationError, ObservabilityError
+from gnomon_server.config import SDK_PARTS
 from gnomon_server.config import Settings as ServerSettings
 from gnomon_server.config import keys as server_keys
+from gnomon_server.config import load as server_load
 
 OF_A_SIGNAL = {
     "endpoint": ("http://c:1/x", "http://c:1/x"), "protocol": ("grpc", "grpc"), "headers": ("a=b", "a=***"),
@@ -369,10 +371,13 @@ def test_the_servers_variables_are_not_ours() -> None:
 def test_the_servers_parts_are_known(tmp_path: Path) -> None:
     """The list of its first words is its own, none is a part of ours, and they may stand in a file that both read."""
     assert set(ServerSettings.model_fields) == SERVER_PARTS
-    assert SERVER_PARTS.isdisjoint(ObservabilityConfig.model_fields)
+    assert set(ObservabilityConfig.model_fields) == SDK_PARTS
+    assert SERVER_PARTS.isdisjoint(SDK_PARTS)
     path = tmp_path / "both.yaml"
     path.write_text("retention: {metrics: 3d}\ndata: here\nlogs: {level: ERROR}\n")
     assert load(environment={"GNOMON_CONFIG": str(path)}).logs.level == "ERROR"
+    variables = {"GNOMON_TRACES_SAMPLER": "ratio", "GNOMON_DISABLED": "false"}
+    assert server_load({}, variables, path).origins["data"] == f"file {path}"
 
 
 def test_a_section_as_a_value(tmp_path: Path) -> None:
@@ -453,7 +458,9 @@ def test_a_long_value_is_cut() -> None:
 @pytest.mark.parametrize("address", ["http://user:pass@host:1", "http://host:99999", "http://", "gopher://x"])
 def test_no_endpoint(address: str) -> None:
     """Addresses without host, with a wrong port or with credentials are refused."""
-    assert "export.endpoint = " in refused(arguments={"export.endpoint": address})
+    text = refused(arguments={"export.endpoint": address})
+    assert "export.endpoint = " in text
+    assert "pass" not in text.replace("passed", "")
 
 
 def test_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

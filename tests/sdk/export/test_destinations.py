@@ -49,7 +49,7 @@ def test_one_host_one_pump(receiver: Receiver) -> None:
 
 
 def test_what_differs_goes_apart() -> None:
-    """Another host, other headers, another protocol: a pump of its own; the shortest times count."""
+    """Another host, other headers, another protocol: a pump of its own."""
     made, _ = build(
         endpoint="http://a:1",
         schedule_s=5.0,
@@ -59,6 +59,13 @@ def test_what_differs_goes_apart() -> None:
     assert [[str(outlet.signal) for outlet in pump.outlets] for pump in made] == [["traces"], ["metrics"], ["logs"]]
     assert [pump.schedule_s for pump in made] == [5.0, 5.0, 2.0]
     assert [pump.timeout_s for pump in made] == [10.0, 3.0, 10.0]
+
+
+def test_a_signals_own_times_hold() -> None:
+    """Also where all go to one host: a pump of its own, for the others keep theirs."""
+    made, _ = build(endpoint="http://a:1", traces=SignalExport(schedule_s=5.0, timeout_s=30.0, retry_max_elapsed_s=9.0))
+    assert [[str(outlet.signal) for outlet in pump.outlets] for pump in made] == [["traces"], ["metrics", "logs"]]
+    assert [(pump.schedule_s, pump.timeout_s, pump.retry_s) for pump in made] == [(5.0, 30.0, 9.0), (1.0, 10.0, 300.0)]
 
 
 @pytest.mark.parametrize("protocol", ["none", "console"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.sdk.export.receivers import SCOPE, put, record
 
 from gnomon.config.export import ExportSettings, SignalExport
-from gnomon.export.outlet import Batch, Outlet, Reason, Signal
+from gnomon.export.outlet import MOST_LANES, OTHERS, Batch, Outlet, Reason, Signal
 from gnomon.recorders import Recorders, recorders
 from gnomon.wire.envelope import Scope
 
@@ -32,6 +32,16 @@ def test_bytes_are_bounded() -> None:
     put(outlet, *["y" * 1000] * 30, important=True)
     assert 12_500 <= outlet.waiting_bytes < 12_500 + size
     assert outlet.waiting + outlet.counts.dropped[Reason.QUEUE_FULL] == 60
+
+
+def test_scopes_are_bounded() -> None:
+    """Whoever makes a tracer a request fills no memory with them: what is beyond shares a lane."""
+    outlet = Outlet(Signal.TRACES)
+    first = outlet.lane(Scope("0"))
+    lanes = {outlet.lane(Scope(str(number))) for number in range(MOST_LANES + 100)}
+    assert len(lanes) == MOST_LANES + 1
+    assert outlet.lane(Scope("0")) is first
+    assert outlet.lane(Scope("new")).scope == OTHERS
 
 
 def test_a_batch_is_bounded() -> None:

@@ -5,6 +5,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,48 @@ def test_sigterm_sends_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert killed == [(os.getpid(), signal.SIGTERM)]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert ObservabilityManager.running is None
+
+
+def test_the_first_process_of_a_container_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel does not end it by SIGTERM unless it asks to be: what waits is sent, and the SDK runs on."""
+    killed: list[tuple[int, int]] = []
+    manager = gnomon.instrument(**QUIET)
+    with gnomon.span("s"):
+        pass
+    monkeypatch.setattr(os, "kill", lambda *call: killed.append(call))
+    with monkeypatch.context() as first:
+        first.setattr(os, "getpid", lambda: 1)
+        lifecycle._terminated(signal.SIGTERM, None)
+    assert killed == []
+    assert ObservabilityManager.running is manager
+    assert not manager.recorders.outlets[Signal.TRACES].waiting
+
+
+def test_threads_start_it_once() -> None:
+    """Whoever comes while another starts it gets the same one."""
+    found: list[ObservabilityManager] = []
+    together = threading.Barrier(8)
+
+    def start() -> None:
+        together.wait()
+        found.append(gnomon.instrument(**QUIET))
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [ObservabilityManager.running] * 8
+
+
+def test_settings_that_come_too_late_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """By their keys, when they differ from what runs; the same ones again are nothing to speak of."""
+    gnomon.instrument(service_name="first", **QUIET)
+    with caplog.at_level(logging.WARNING, "gnomon"):
+        gnomon.instrument(service_name="first", **QUIET)
+        assert caplog.text == ""
+        gnomon.instrument(service_name="second", traces={"sampler_ratio": 0.5})
+    assert "service.name, traces.sampler_ratio is left aside" in caplog.text
 
 
 def test_a_ready_configuration() -> None:

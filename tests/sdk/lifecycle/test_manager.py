@@ -12,8 +12,9 @@ from tests.sdk.receiver import Receiver, attributes, receiving
 
 import gnomon
 from gnomon.components import ComponentRegistry, Health, State
-from gnomon.errors import ConfigurationError, LifecycleError, ObservabilityError
+from gnomon.errors import ConfigurationError, ExportError, LifecycleError, ObservabilityError
 from gnomon.manager import ObservabilityManager
+from gnomon.recorders import recorders
 
 QUIET: dict[str, Any] = {"logs.console": "off", "metrics.process": False, "integrations": {"*": False}}
 
@@ -162,6 +163,86 @@ def test_a_third_partys_exporter() -> None:
     assert theirs.calls == ["start", "shutdown"]
 
 
+def test_an_exporter_is_handed_the_last_words() -> None:
+    """It is stopped before ours, but what waits is delivered first."""
+
+    class Closing(Collected):
+        def shutdown(self, deadline_s: float) -> None:
+            super().shutdown(deadline_s)
+            self.stood = {signal for signal, _ in self.bodies}
+
+    theirs, components = Closing(), ComponentRegistry()
+    components.register("theirs", theirs)
+    started(components=components)
+    with gnomon.span("s"):
+        gnomon.get_logger("life").info("line")
+    gnomon.shutdown()
+    assert theirs.stood >= {"traces", "logs"}
+
+
+def test_one_that_is_away_does_not_take_the_others_time(receiver: Receiver) -> None:
+    """Traces go to nobody; the lines, which go elsewhere, arrive within the same deadline."""
+    started(
+        receiver,
+        **{"export.protocol": "http/protobuf", "export.traces.endpoint": f"http://127.0.0.1:{free_port()}/v1/traces",
+           "export.shutdown_timeout_s": 0.5, "export.schedule_s": 60},
+    )  # fmt: skip
+    with gnomon.span("s"):
+        gnomon.get_logger("life").info("arrives")
+    gnomon.shutdown()
+    assert "arrives" in {record.body.string_value for record in receiver.logs}
+
+
+def test_an_end_is_waited_for_once(receiver: Receiver) -> None:
+    """What an application's end has waited for in vain the process's end does not wait for again."""
+    waited: list[float] = []
+
+    class Timed(Collected):
+        export = None  # type: ignore[assignment]  # not an exporter
+
+        def shutdown(self, deadline_s: float) -> None:
+            waited.append(deadline_s)
+
+    for port, whole_s, rest_s in (
+        (free_port(), 1.5, 1.0),
+        (receiver.server_address[1], 1.5, 1.5),
+        (free_port(), 0.2, 0.2),
+    ):
+        components = ComponentRegistry()
+        components.register("timed", Timed())
+        manager = started(
+            components=components, endpoint=f"http://127.0.0.1:{port}",
+            **{"export.protocol": "http/protobuf", "export.shutdown_timeout_s": whole_s},
+        )  # fmt: skip
+        with gnomon.span("s"):
+            pass
+        manager._last_words()
+        manager.shutdown()
+        assert waited.pop() == pytest.approx(rest_s, abs=0.1)
+
+
+def test_a_start_that_fails_records_nothing() -> None:
+    """A wrong certificate: the queues stay closed, for nobody would empty them."""
+    started()
+    gnomon.shutdown()
+    with pytest.raises(ExportError):
+        started(endpoint="https://localhost:1", **{"export.protocol": "http/protobuf", "export.certificate": "/none"})
+    with gnomon.span("s"):
+        pass
+    assert not any(outlet.waiting or outlet.most_records for outlet in recorders().outlets.values())
+
+
+def test_a_manager_may_start_again(receiver: Receiver) -> None:
+    """After its end, as if it were new."""
+    manager = started(receiver)
+    gnomon.shutdown()
+    manager.initialize()
+    with gnomon.span("again"):
+        pass
+    assert manager.shutdown() == {}
+    assert [span.name for span in receiver.spans] == ["again"]
+
+
 def test_an_exporter_that_fails_takes_nobody_along() -> None:
     """Its mistakes are its own."""
 
@@ -263,6 +344,58 @@ def test_hot_reload(tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptur
     assert not {"too low", "for a@example.com"} & set(bodies)
     assert [span.name for span in receiver.spans] == ["before"]
     assert attributes(receiver.spans[0])["mail"] != "b@example.com"
+
+
+def test_masks_that_change_change_everywhere(tmp_path: Path, receiver: Receiver) -> None:
+    """A further secret key holds for the variables of an exception too, and totals of what was masked do not go back."""
+    file = tmp_path / "gnomon.toml"
+    file.write_text("")
+    manager = started(receiver, file=file)
+
+    def failing() -> None:
+        reference = "kept so far"
+        raise ValueError(len(reference))
+
+    def told() -> str:
+        try:
+            failing()
+        except ValueError as error:
+            return str(manager.issues.attributes(error))
+
+    manager.mask("m", "jo@example.com")  # type: ignore[misc]  # it is there
+    assert "kept so far" in told()
+    file.write_text('[privacy]\nsecret_keys = ["reference"]\n')
+    until(lambda: manager.config.privacy.secret_keys)
+    manager.issues._limiter._begin_anew()  # in full again
+    assert "kept so far" not in told()
+    assert manager.mask.counts["email"] == 1  # type: ignore[union-attr]
+
+
+def test_a_first_budget_needs_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is metered without one; it is said."""
+    file = tmp_path / "gnomon.toml"
+    file.write_text("")
+    manager = started(file=file)
+    with caplog.at_level(logging.WARNING, "gnomon"):
+        file.write_text('[budget]\nmax_overhead = "2%"\n')
+        until(lambda: manager.config.budget.max_overhead)
+        until(lambda: "needs a restart" in caplog.text)
+
+
+def test_a_hosts_provider_keeps_its_propagator() -> None:
+    """How its contexts travel was decided before we came."""
+    done = ran("""
+        from opentelemetry import propagate, trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        import gnomon
+        theirs = TraceContextTextMapPropagator()
+        propagate.set_global_textmap(theirs)
+        trace.set_tracer_provider(TracerProvider())
+        gnomon.instrument(**{"export.protocol": "none", "logs.console": "off"})
+        assert propagate.get_global_textmap() is theirs
+    """)
+    assert done.returncode == 0, done.stderr
 
 
 def test_missing_packages_degrade() -> None:

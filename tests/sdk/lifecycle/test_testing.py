@@ -64,6 +64,18 @@ def test_beside_a_running_sdk() -> None:
         gnomon.shutdown()
 
 
+def test_where_the_environment_has_switched_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see what is recorded all the same, and nothing is sent to where a service would."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+    gnomon.instrument()
+    with capture() as captured, gnomon.span("x"):
+        assert len(captured.manager._pumps) == 1
+    assert captured.span("x")
+    assert gnomon.instrument().config.disabled
+    gnomon.shutdown()
+
+
 def test_it_ends_with_a_failure_too() -> None:
     """The SDK is stopped, whatever the test did."""
     with pytest.raises(ZeroDivisionError), capture():

@@ -322,3 +322,25 @@ def test_importing_logging_imports_no_other_library() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_servers_keep_their_handlers_where_we_show_nothing(make: Any) -> None:
+    """Their lines stand where they stood, and are shipped, once."""
+    seen, logger = make(shows=None), logging.getLogger("uvicorn")
+    before = (logger.handlers, logger.propagate, logger.level)
+    use(seen.pipeline)
+    own = logging.NullHandler()
+    logger.handlers, logger.propagate = [own], False
+    logger.setLevel("INFO")
+    try:
+        undo = servers.install(access_log=False, shown=False)
+        assert servers.install(access_log=False, shown=False) is servers.nothing
+        logging.getLogger("uvicorn.error").info("started")
+        assert own in logger.handlers
+        undo()
+        assert logger.handlers == [own]
+    finally:
+        use(None)
+        logger.handlers, logger.propagate = before[:2]
+        logger.setLevel(before[2])
+    assert [record["body"] for record in seen.records()] == ["started"]

@@ -27,6 +27,11 @@ from gnomon_server.transport.limits import BodyLimits, HttpLimits
 from gnomon_server.transport.tls import TlsSettings
 
 _PREFIX = "GNOMON_"
+# The SDK's settings have the same prefix, and may stand in the same file and environment; they are its to judge. A test
+# holds the names against the SDK's own.
+SDK_PARTS = frozenset(
+    "service export traces metrics logs privacy stalls issues budget integrations disabled".split()  # noqa: SIM905 - short
+)
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:\[\]]*):(?P<port>\d{1,5})")
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, None: 1.0}
@@ -174,13 +179,15 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str], file: Path | 
     tree: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if file is not None:
-        for key, value in _flat(_read(file)):
+        for key, value in _flat({name: part for name, part in _read(file).items() if name not in SDK_PARTS}):
             _put(tree, key, value, mistakes)
             origins[key] = f"file {file}"
     known = {_variable(key): key for key in keys()}
     for name in sorted(environment):
         if name.startswith(_PREFIX) and name not in _NOT_SETTINGS:
             named = known.get(name)
+            if named is None and name.removeprefix(_PREFIX).split("_")[0].lower() in SDK_PARTS:
+                continue
             if named is None:
                 mistakes.append(f"{name}: there is no such setting (env {name})")
                 continue

@@ -90,7 +90,10 @@ class Exporter(Component, Protocol):
     """Takes telemetry out of the process."""
 
     def export(self, signal: Literal["traces", "metrics", "logs"], body: bytes) -> bool:
-        """Send one OTLP request in Protobuf; False: not taken, try it again. May raise, which counts as False."""
+        """Handed an OTLP request in Protobuf that was delivered, from the thread that sends: it is to be quick.
+
+        Whether it was taken is its own affair, as is what it raises: nothing is handed over twice. Its `health` tells.
+        """
 
 
 class ComponentRegistry:

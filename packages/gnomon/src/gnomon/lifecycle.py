@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,25 @@ SHORT = {
 }
 
 
-class _Off:
-    """The manager that `disabled` has left idle: what begins later, such as `DistributedTracing`, does not start it."""
+class _Door:
+    """One start at a time.
 
-    manager: ObservabilityManager | None = None
+    Attributes:
+        idle: the manager that `disabled` has left idle: what begins later, such as `DistributedTracing`, does not
+            start it.
+    """
+
+    def __init__(self) -> None:
+        self.idle: ObservabilityManager | None = None
+        self._open()
+        after_fork(self._open)
+
+    def _open(self) -> None:
+        """Also in a forked child, whose parent may have been starting in another thread."""
+        self.starting = threading.RLock()
+
+
+_door = _Door()
 
 
 def instrument(
@@ -56,12 +72,16 @@ def instrument(
             short name: `service_name`, `service_version`, `environment`, `endpoint`, `headers`, `max_overhead`.
 
     Returns:
-        The manager. Where the SDK runs already, that one: then `app` is instrumented, and settings are left aside.
+        The manager. Where the SDK runs already, that one: then `app` is instrumented, and settings that differ from
+        those it runs with are left aside, which is warned of.
 
     Raises:
         ConfigurationError: a setting is wrong: every mistake, with its field and where it was set.
     """
+    before = ObservabilityManager.running
     manager = ensure(config=config, file=file, components=components, **settings)
+    if manager is before and (left := _left_aside(manager.config, settings)):
+        log.warning("the SDK runs already, so %s is left aside: set it where it is started first", ", ".join(left))
     if app is not None and not manager.config.disabled:
         _instrument_app(app, manager)
     return manager
@@ -75,22 +95,46 @@ def ensure(
     **settings: Any,
 ) -> ObservabilityManager:
     """The running manager, or the one that is switched off; started with these settings if there is none."""
-    present = ObservabilityManager.running or _Off.manager
-    if present is not None:
-        return present
+    with _door.starting:
+        present = ObservabilityManager.running or _door.idle
+        return present or _started(config, file, components, settings)
+
+
+def _started(
+    config: "ObservabilityConfig | None",
+    file: str | Path | None,
+    components: ComponentRegistry | None,
+    settings: Mapping[str, Any],
+) -> ObservabilityManager:
     from gnomon.config.sources import sources  # noqa: PLC0415 - pydantic is loaded when there is something to do
 
     found = None
     if config is None:
-        found = sources({SHORT.get(key, key): value for key, value in settings.items()}, file=file)
+        found = sources(_in_full(settings), file=file)
         config = found.load()
     manager = ObservabilityManager(config, components=components, sources=found)
     if config.disabled:
-        _Off.manager = manager.switch_off()
+        _door.idle = manager.switch_off()
     else:
         manager.initialize()
         _last_words.arrange()
     return manager
+
+
+def _in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {SHORT.get(key, key): value for key, value in settings.items()}
+
+
+def _left_aside(config: "ObservabilityConfig", settings: Mapping[str, Any]) -> list[str]:
+    """The keys of settings that the running SDK has other values of."""
+    if not settings:
+        return []
+    from gnomon.config.settings import leaves  # noqa: PLC0415 - it runs, so they are loaded
+    from gnomon.config.sources import load  # noqa: PLC0415 - likewise
+
+    running = {key: value for key, value, _ in leaves(config)}
+    wanted = load(_in_full(settings), environment={})
+    return [key for key, value, _ in leaves(wanted) if key in wanted.origins and value != running[key]]
 
 
 def flush(timeout_s: float = 5.0) -> bool:
@@ -101,7 +145,7 @@ def flush(timeout_s: float = 5.0) -> bool:
 
 def shutdown(timeout_s: float | None = None) -> dict[str, str]:
     """Send what waits and stop; parts that could not be stopped in time, and why."""
-    running, _Off.manager = ObservabilityManager.running, None
+    running, _door.idle = ObservabilityManager.running, None
     return {} if running is None else running.shutdown(timeout_s)
 
 
@@ -159,6 +203,9 @@ def _finalize(util: Any) -> None:
 
 
 def _terminated(number: int, _: FrameType | None) -> None:
+    if os.getpid() == 1:  # a container's first process, whom the default action does not end: it goes on as without us
+        flush()
+        return
     shutdown()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

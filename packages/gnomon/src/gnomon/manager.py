@@ -5,7 +5,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import propagate, trace
@@ -13,6 +13,8 @@ from opentelemetry import propagate, trace
 from gnomon.budget.budget import Budget
 from gnomon.budget.throttle import Throttle
 from gnomon.components import ComponentRegistry, Exporter, Health, Report, State
+from gnomon.config.route import route
+from gnomon.console import Shown
 from gnomon.errors import LifecycleError
 from gnomon.export.destinations import pumps
 from gnomon.export.outlet import Batch, Outlet, Signal
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gnomon")
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.38.0"
+# For a receiver that an application's end has waited for in vain already: one more attempt.
+_LAST_TRY_S = 1.0
 
 
 class _Part:
@@ -108,11 +112,12 @@ class ObservabilityManager:
         self.components = ComponentRegistry() if components is None else components
         self._parts = ComponentRegistry()
         self._pumps: list[Pump] = []
+        self._waited_s = 0.0
         self.recorders = recorders()
         self.identity = Identity(_resource(config), __version__)
         self.propagator = Propagator(config.traces.propagators)
         self.mask = _masker(config)
-        self.issues = Recorder(self.mask, Limiter(clock), locals=config.issues.locals)
+        self.issues = Recorder(self._masked if self.mask else None, Limiter(clock), locals=config.issues.locals)
         self.pipeline: Pipeline | None = None
         self.metrics: MetricsPart | None = None
         self._budget: Budget | None = None
@@ -133,10 +138,9 @@ class ObservabilityManager:
         config = self.config
         for remark in config.remarks:
             log.warning("%s", remark)
-        self.recorders.open(config.export)
         outlets = self.recorders.outlets
         self._pumps = pumps(config.export, outlets, _encoder(self.identity), self._hand_over, self._clock)
-        parts = self._parts
+        parts = self._parts = ComponentRegistry()  # a manager that was stopped may be started again
         parts.register("privacy", _Part(self._start_privacy))
         parts.register("traces", _Part(self._start_traces))
         if config.metrics.enabled:
@@ -145,6 +149,9 @@ class ObservabilityManager:
         if config.logs.enabled:
             self.pipeline = self._logs()
             parts.register("logs", self.pipeline)
+        shown = {signal for signal in Signal if route(config.export, signal.value).protocol == "console"}
+        if shown & {Signal.TRACES, Signal.METRICS}:
+            parts.register("console", self._shown(shown))
         for number, pump in enumerate(self._pumps):
             parts.register(f"export{number or ''}", _exporting(pump))
         if config.budget.max_overhead is not None:
@@ -155,6 +162,7 @@ class ObservabilityManager:
             self._watchdog = self._watching(config.stalls.threshold_s)
             parts.register("stalls", self._watchdog)
         parts.register("reload", _Part(self._watch))
+        self.recorders.open(config.export)
         ObservabilityManager.running = self
         try:
             parts.start()
@@ -182,9 +190,14 @@ class ObservabilityManager:
         if ObservabilityManager.running is not self:
             return {}
         ObservabilityManager.running = None
-        timeout_s = self.config.export.shutdown_timeout_s if timeout_s is None else timeout_s
+        if timeout_s is None:
+            whole_s = self.config.export.shutdown_timeout_s
+            timeout_s = max(whole_s - self._waited_s, min(whole_s, _LAST_TRY_S))
         ends_s = self._clock.monotonic_s() + timeout_s
-        unstopped = self.components.shutdown(timeout_s)
+        if self.components.of(Exporter):  # they stop before ours, and are to be handed what is delivered until then
+            self.flush(timeout_s)
+        self._hurry()
+        unstopped = self.components.shutdown(max(ends_s - self._clock.monotonic_s(), 0.0))
         unstopped |= self._parts.shutdown(max(ends_s - self._clock.monotonic_s(), 0.0))
         self.recorders.close()
         return unstopped
@@ -192,8 +205,14 @@ class ObservabilityManager:
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Send what waits now; whether all of it left in time."""
         ends_s = self._clock.monotonic_s() + timeout_s
+        self._hurry()
         left = [pump for pump in self._pumps if not pump.flush(max(ends_s - self._clock.monotonic_s(), 0.0))]
         return not left
+
+    def _hurry(self) -> None:
+        """All destinations at once: one that is away must not take the time of the others."""
+        for pump in self._pumps[1:]:
+            pump.flush(0)
 
     def status(self) -> Report:
         """The state of every part and of the whole; the worst decides."""
@@ -229,7 +248,9 @@ class ObservabilityManager:
             self._undo.append(servers.install(access_log=self.config.logs.access_log))
 
     def _last_words(self) -> None:
-        self.flush(self.config.export.shutdown_timeout_s)
+        # What was waited for in vain here is not waited for again when the process ends: an orchestrator is less patient.
+        timeout_s = self.config.export.shutdown_timeout_s
+        self._waited_s = 0.0 if self.flush(timeout_s) else timeout_s
         if self.metrics is not None and self.metrics.endpoint is not None:
             self.metrics.endpoint.workers.save()
 
@@ -251,14 +272,13 @@ class ObservabilityManager:
             recording.describe = self.issues.attributes
         if settings.baggage_as_attributes:
             tracers.baggage_as_attributes = carried(settings.baggage_as_attributes)
-        propagate.set_global_textmap(self.propagator)
         present: Any = trace.get_tracer_provider()
-        if present is tracers:
-            return
-        if hasattr(present, "add_span_processor"):
+        if hasattr(present, "add_span_processor"):  # the host's; and so is how the contexts of its spans travel
             if settings.enabled:
                 self.recorders.adopt(present)
-        else:
+            return
+        propagate.set_global_textmap(self.propagator)
+        if present is not tracers:
             trace.set_tracer_provider(tracers)
 
     def _sample(self, settings: "TraceSettings") -> None:
@@ -307,6 +327,14 @@ class ObservabilityManager:
         self._pumps[0].every(1.0, pipeline.levels.tick)
         return pipeline
 
+    def _shown(self, signals: Container[Signal]) -> Shown:
+        tracers = self.recorders.tracers if Signal.TRACES in signals else None
+        return Shown(tracers, self.metrics if Signal.METRICS in signals else None, self._masked)
+
+    def _masked(self, key: str, text: str) -> str:
+        """The mask of the moment, for parts that keep theirs."""
+        return text if self.mask is None else self.mask(key, text)
+
     def _metered(self, limit: "Overhead") -> Budget:
         """What we cost is metered from now on: before anything holds the functions on a request's way."""
         throttle = Throttle(self.recorders.tracers, self.pipeline)
@@ -346,7 +374,9 @@ class ObservabilityManager:
         """Settings that changed in the file and may change while we run."""
         self.config = config
         self._sample(config.traces)
-        self.mask = _masker(config)
+        before, self.mask = self.mask, _masker(config)
+        if before is not None and self.mask is not None:
+            self.mask.counts = before.counts  # a total does not go back
         self._start_privacy()
         if self.pipeline is not None:
             self.pipeline.levels.configure(config.logs.level, config.logs.levels)
@@ -357,6 +387,8 @@ class ObservabilityManager:
         if self._budget is not None:
             self._budget.limit = config.budget.max_overhead
             self._budget.again()
+        elif config.budget.max_overhead is not None:
+            log.warning("budget.max_overhead needs a restart: nothing has been metered since the start without a limit")
 
     def _hand_over(self, signal: Signal, body: bytes) -> None:
         for exporter in self.components.of(Exporter).values():

@@ -51,7 +51,8 @@ class ExportSettings(Part):
         description="Receiver of OTLP. None: http://localhost:4318, or :4317 over gRPC, as everywhere in the field.",
     )
     protocol: Protocol = Field(
-        "http/protobuf", description="How it is sent. HTTP needs no further library; `none` sends nothing."
+        "http/protobuf",
+        description="How it is sent. HTTP needs no further library; `console` prints, `none` sends nothing.",
     )
     headers: Headers = Field({}, description="Sent with every request (secret: better `export.headers_file`).")
     compression: Compression = Field(

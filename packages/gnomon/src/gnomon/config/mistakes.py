@@ -1,6 +1,7 @@
 """What is wrong with a configuration, all of it at once: field, value, where it was set, what is allowed."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from gnomon.errors import ConfigurationError
 
 SECRET = frozenset({"headers", "pseudonym_key"})
 """The last words of keys whose values are never shown."""
+_CREDENTIALS = re.compile(r"//[^/?#]*@")  # of an address, where they do not belong
 _SHOWN_CHARS = 80  # a value is quoted so that it is found again, not read
 
 
@@ -71,5 +73,5 @@ def _written(values: Mapping[str, Any], key: str, path: str, seen: Any) -> Any:
 def _quoted(key: str, value: Any) -> str:
     if isinstance(value, SecretStr) or any(word in SECRET for word in key.split(".")):
         return "***"
-    text = repr(value)
+    text = _CREDENTIALS.sub("//***@", repr(value))
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."

@@ -58,7 +58,7 @@ class TraceSettings(Part):
     )
     attribute_count: Count = Field(128, description="Attributes of a span; the number of the standard.")
     attribute_value_chars: Maybe[Count] = Field(
-        4096, description="Characters kept of a text attribute: a long SQL statement fits. `none`: all."
+        4096, description="Characters kept of a text attribute: a long SQL statement fits. `none`: 16384."
     )
     event_count: Count = Field(128, description="Events of a span; the number of the standard.")
     link_count: Count = Field(128, description="Links of a span; the number of the standard.")
@@ -112,4 +112,4 @@ class LogSettings(Part):
     capture_loguru: bool = Field(default=True, description="Records of loguru, where it is used.")
     access_log: bool = Field(default=True, description="One line a request, in place of the server's own.")
     attribute_count: Count = Field(128, description="Attributes of a record; the number of the standard.")
-    attribute_value_chars: Maybe[Count] = Field(4096, description="Characters kept of a text attribute. `none`: all.")
+    attribute_value_chars: Maybe[Count] = Field(4096, description="Characters kept of a text attribute. `none`: 16384.")

@@ -47,9 +47,9 @@ class _Entry(NamedTuple):
 class Sources:
     """Where settings come from; kept, so that the file can be read again beside the same arguments."""
 
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Nested, as `{"traces": {"sampler": "ratio"}}`, or by dotted keys."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     file: Path | None = None
 
     def load(self) -> ObservabilityConfig:
@@ -118,7 +118,8 @@ def sources(
     """The sources of this process: `os.environ`, and the file of the argument or of `GNOMON_CONFIG`."""
     environment = dict(os.environ if environment is None else environment)
     named = file or environment.get(f"{_PREFIX}CONFIG")
-    return Sources(arguments or {}, environment, Path(named) if named else None)
+    # Absolute: it is looked at for as long as we run, and a server may change its directory meanwhile.
+    return Sources(arguments or {}, environment, Path(named).absolute() if named else None)
 
 
 def load(

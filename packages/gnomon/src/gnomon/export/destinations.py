@@ -82,9 +82,9 @@ def pumps(
             [outlets[Signal(way.signal)] for way in together],
             encode,
             Also(_sender(together), handed),
-            schedule_s=min(way.schedule_s for way in together),
-            timeout_s=min(way.timeout_s for way in together),
-            retry_s=max(way.retry_max_elapsed_s for way in together),
+            schedule_s=together[0].schedule_s,
+            timeout_s=together[0].timeout_s,
+            retry_s=together[0].retry_max_elapsed_s,
             clock=clock,
             spool=Spool(Path(settings.spool_dir), settings.spool_bytes, dropped) if settings.spool_dir else None,
         )
@@ -93,7 +93,7 @@ def pumps(
 
 
 def _destination(way: Route) -> tuple[Any, ...]:
-    """What makes two signals go the same way."""
+    """What makes two signals go the same way; one with times of its own has a thread that keeps them."""
     address = Address.of(way.url)
     files = (way.certificate, way.client_certificate, way.client_key)
     return (
@@ -104,6 +104,7 @@ def _destination(way: Route) -> tuple[Any, ...]:
         tuple(sorted(way.headers.items())),
         way.gzip,
         files,
+        (way.schedule_s, way.timeout_s, way.retry_max_elapsed_s),
     )
 
 

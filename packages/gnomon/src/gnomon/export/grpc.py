@@ -4,7 +4,7 @@ https://opentelemetry.io/docs/specs/otlp/#otlpgrpc
 """
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from gnomon.context import Context, attach, detach
 from gnomon.errors import ExportError
 from gnomon.export.http import LONGEST_WAIT_S
 from gnomon.export.outlet import Signal
-from gnomon.export.partial import _varint, partial_success
+from gnomon.export.partial import fields, partial_success
 from gnomon.export.sender import Answer, Verdict
 
 METHODS = {
@@ -159,26 +159,11 @@ def _retry_after_s(status: bytes) -> float | None:
     message RetryInfo { google.protobuf.Duration retry_delay = 1; }
     """
     try:
-        for number, detail in _fields(status):
-            packed = dict(_fields(detail)) if number == 3 else {}  # noqa: PLR2004 - `details`
+        for number, detail in fields(status):
+            packed = dict(fields(detail)) if number == 3 else {}  # noqa: PLR2004 - `details`
             if RETRY_INFO in packed.get(1, b""):
-                delay = dict(_fields(dict(_fields(packed.get(2, b""))).get(1, b"")))
+                delay = dict(fields(dict(fields(packed.get(2, b""))).get(1, b"")))
                 return min(float(delay.get(1, 0) + delay.get(2, 0) / 1e9), LONGEST_WAIT_S)
     except (IndexError, ValueError, TypeError):
         return None
     return None
-
-
-def _fields(body: bytes) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field, which has a varint or a length; ValueError, IndexError of what is no message."""
-    position = 0
-    while position < len(body):
-        tag, position = _varint(body, position)
-        value, position = _varint(body, position)
-        if tag & 7 == 2:  # noqa: PLR2004 - protobuf's wire type for what has a length
-            yield tag >> 3, body[position : position + value]
-            position += value
-        elif tag & 7 == 0:
-            yield tag >> 3, value
-        else:
-            raise ValueError("not a field of these messages")

@@ -77,6 +77,10 @@ class Counts:
         self.dropped[reason] += number
 
 
+# Tracers are named in code; whoever makes them by the thousand has what is beyond under one name.
+MOST_LANES = 4096
+OTHERS = Scope("gnomon.others")
+
 # Between two looks at the size of a batch, which goes beyond its bound by so many records at most.
 _AT_ONCE = 64
 
@@ -165,7 +169,11 @@ class Outlet:
 
     def lane(self, scope: Scope) -> Lane:
         """The lane of a scope; the same one for the same scope."""
-        return self._lanes.setdefault(scope, Lane(scope, self))
+        found = self._lanes.get(scope)
+        if found is None:
+            known = scope if len(self._lanes) < MOST_LANES else OTHERS
+            found = self._lanes.setdefault(known, Lane(known, self))
+        return found
 
     def has_reserve(self) -> bool:
         """Whether an important record still fits."""

@@ -3,6 +3,9 @@
 https://opentelemetry.io/docs/specs/otlp/#partial-success
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 # An int64 from here on is a negative one.
 _NEGATIVE = 1 << 63
 
@@ -13,34 +16,32 @@ def partial_success(body: bytes) -> tuple[int, str]:
     The three responses have the same shape: field 1 a message, in it field 1 a number and field 2 a text.
     """
     try:
-        partial = _fields(body).get(1, b"")
-        fields = _fields(partial) if isinstance(partial, bytes) else {}
+        partial = dict(fields(body)).get(1, b"")
+        told = dict(fields(partial)) if isinstance(partial, bytes) else {}
     except (IndexError, ValueError):
         return 0, ""
-    rejected, why = fields.get(1, 0), fields.get(2, b"")
+    rejected, why = told.get(1, 0), told.get(2, b"")
     return (
         rejected if isinstance(rejected, int) and rejected < _NEGATIVE else 0,
         why.decode("utf-8", "replace") if isinstance(why, bytes) else "",
     )
 
 
-def _fields(body: bytes) -> dict[int, bytes | int]:
-    """The last value of each varint or delimited field; ValueError or IndexError for what is no such message."""
-    fields: dict[int, bytes | int] = {}
+def fields(body: bytes) -> Iterator[tuple[int, Any]]:
+    """Number and value of each varint or delimited field; ValueError or IndexError for what is no such message."""
     position = 0
     while position < len(body):
         tag, position = _varint(body, position)
         number, position = _varint(body, position)
         if tag & 7 == 0:
-            fields[tag >> 3] = number
+            yield tag >> 3, number
         elif tag & 7 == 2:  # noqa: PLR2004 - protobuf's wire type for what has a length
             if position + number > len(body):
                 raise ValueError("cut short")
-            fields[tag >> 3] = body[position : position + number]
+            yield tag >> 3, body[position : position + number]
             position += number
         else:
             raise ValueError("not a field of this message")
-    return fields
 
 
 def _varint(body: bytes, position: int) -> tuple[int, int]:

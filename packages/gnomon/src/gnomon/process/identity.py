@@ -7,7 +7,6 @@ the same series, and their counters would jump to and fro.
 import os
 import platform
 import socket
-import sys
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +39,7 @@ class Identity:
             "telemetry.sdk.language": "python",
             "telemetry.sdk.version": self._version,
             "host.name": socket.gethostname(),
-            "os.type": sys.platform,
+            "os.type": platform.system().lower(),
             "process.pid": os.getpid(),
             "process.runtime.name": platform.python_implementation().lower(),
             "process.runtime.version": platform.python_version(),

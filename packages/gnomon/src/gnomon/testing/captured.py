@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from gnomon.lifecycle import ensure
+from gnomon.lifecycle import ensure, shutdown
 from gnomon.manager import ObservabilityManager
 from gnomon.process.ids import CountingIds
 from gnomon.tracing.span import Span
@@ -15,6 +15,12 @@ T = TypeVar("T")
 
 BEGINNING_NS = 1_700_000_000_000_000_000
 TICK_NS = 1_000_000
+# Whatever the environment says, which may be that of a service.
+QUIET: dict[str, Any] = {
+    **{f"export.{part}protocol": "none" for part in ("", "traces.", "metrics.", "logs.")},
+    "logs.console": "off",
+    "disabled": False,
+}
 
 
 class TickingClock:
@@ -109,11 +115,14 @@ def _only(found: list[T], wanted: str, there: list[Any]) -> T:
 def capture(**settings: Any) -> Iterator[Capture]:
     """Capture what is recorded inside the block.
 
-    Starts the SDK with these settings (as those of `gnomon.instrument`), sending nothing, and stops it afterwards. If
-    it runs already, because the application under test has started it, that one is listened to, and goes on.
+    Starts the SDK with these settings (as those of `gnomon.instrument`), sending nothing, and stops it afterwards; also
+    where the environment has switched it off. If it runs already, because the application under test has started it,
+    that one is listened to, and goes on.
     """
     before = ObservabilityManager.running
-    manager = before or ensure(**{"export.protocol": "none", "logs.console": "off", **settings})
+    if before is None:
+        shutdown()  # one that is switched off, too
+    manager = before or ensure(**{**QUIET, **settings})
     clock = TickingClock()
     captured = Capture(manager, clock)
     tracers, pipeline = manager.recorders.tracers, manager.pipeline
