@@ -10,6 +10,7 @@ from tests.sdk.receiver import Receiver, attributes, receiving
 
 import gnomon
 from gnomon.budget.throttle import STEPS
+from gnomon.components import ComponentRegistry
 from gnomon.config.units import Overhead
 from gnomon.integrations.asgi import Exchange
 from gnomon.logging.bridges import servers
@@ -149,7 +150,7 @@ def test_another_kind_of_budget(limit: str, unit: str) -> None:
 def test_a_start_that_fails_meters_nothing() -> None:
     """The methods are as they were."""
     finish = Exchange.finish
-    components = gnomon.ComponentRegistry()
+    components = ComponentRegistry()
 
     class Broken:
         """Does not start."""
