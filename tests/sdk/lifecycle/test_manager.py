@@ -346,42 +346,6 @@ def test_hot_reload(tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptur
     assert attributes(receiver.spans[0])["mail"] != "b@example.com"
 
 
-def test_masks_that_change_change_everywhere(tmp_path: Path, receiver: Receiver) -> None:
-    """A further secret key holds for the variables of an exception too, and totals of what was masked do not go back."""
-    file = tmp_path / "gnomon.toml"
-    file.write_text("")
-    manager = started(receiver, file=file)
-
-    def failing() -> None:
-        reference = "kept so far"
-        raise ValueError(len(reference))
-
-    def told() -> str:
-        try:
-            failing()
-        except ValueError as error:
-            return str(manager.issues.attributes(error))
-
-    manager.mask("m", "jo@example.com")  # type: ignore[misc]  # it is there
-    assert "kept so far" in told()
-    file.write_text('[privacy]\nsecret_keys = ["reference"]\n')
-    until(lambda: manager.config.privacy.secret_keys)
-    manager.issues._limiter._begin_anew()  # in full again
-    assert "kept so far" not in told()
-    assert manager.mask.counts["email"] == 1  # type: ignore[union-attr]
-
-
-def test_a_first_budget_needs_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is metered without one; it is said."""
-    file = tmp_path / "gnomon.toml"
-    file.write_text("")
-    manager = started(file=file)
-    with caplog.at_level(logging.WARNING, "gnomon"):
-        file.write_text('[budget]\nmax_overhead = "2%"\n')
-        until(lambda: manager.config.budget.max_overhead)
-        until(lambda: "needs a restart" in caplog.text)
-
-
 def test_a_hosts_provider_keeps_its_propagator() -> None:
     """How its contexts travel was decided before we came."""
     done = ran("""

@@ -1,4 +1,4 @@
-"""Bridges that were there before the program set up its logging, as under `gnomon-run`; loggers that outlive a pipeline."""
+"""Bridges that were there before the program set up its logging, as under `gnomon-run`; loggers that outlive those."""
 
 import io
 import logging

@@ -156,8 +156,8 @@ def test_another_mask(part: Parts) -> None:
     one = part(mask=lambda _, text: text)
     Counter("orders", registry=part.registry).inc(who="ann")
     assert _values(part.pushed(one)["orders"], "who") == {"ann": 1}
-    one.remask(lambda _, text: "<masked>")
-    assert _values(part.pushed(one)["orders"], "who") == {"<masked>": 1}
+    one.remask(lambda _, text: f"<{text}>")
+    assert _values(part.pushed(one)["orders"], "who") == {"<ann>": 1}
 
 
 def test_the_console_is_told(part: Parts) -> None:

@@ -32,7 +32,7 @@ class Shown:
         self, tracers: TracerProvider | None, metrics: MetricsPart | None, mask: Mask, writer: Writer | None = None
     ) -> None:
         self._tracers, self._metrics, self._mask = tracers, metrics, mask
-        self._writer = writer or Writer()
+        self._writer = Writer() if writer is None else writer  # an empty one is false
         self._forget: Callable[[], object] = lambda: None
 
     def start(self) -> None:

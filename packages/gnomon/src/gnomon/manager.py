@@ -20,7 +20,7 @@ from gnomon.export.destinations import pumps
 from gnomon.export.outlet import Batch, Outlet, Signal
 from gnomon.export.pump import Pump
 from gnomon.integrations import importing
-from gnomon.integrations.log_bridges import bridged
+from gnomon.integrations.log_bridges import bridge
 from gnomon.integrations.metered import metered
 from gnomon.integrations.table import Integrations
 from gnomon.integrations.telemetry import Telemetry
@@ -199,6 +199,8 @@ class ObservabilityManager:
         self._hurry()
         unstopped = self.components.shutdown(max(ends_s - self._clock.monotonic_s(), 0.0))
         unstopped |= self._parts.shutdown(max(ends_s - self._clock.monotonic_s(), 0.0))
+        if self._budget is not None:  # it meters from the moment it is made, started or not
+            self._budget.shutdown(0.0)
         self.recorders.close()
         return unstopped
 
@@ -244,11 +246,15 @@ class ObservabilityManager:
 
     def _opened(self) -> None:
         """An application starts: by now its server has set up its own logging."""
-        if self.config.logs.capture_stdlib:
-            self._undo.append(servers.install(access_log=self.config.logs.access_log))
+        if self.pipeline is None or not self.config.logs.capture_stdlib:
+            return
+        shown = self.pipeline.console is not None
+        undo = servers.install(access_log=self.config.logs.access_log, shown=shown)
+        if undo is not servers.nothing:
+            self._undo.append(undo)
 
     def _last_words(self) -> None:
-        # What was waited for in vain here is not waited for again when the process ends: an orchestrator is less patient.
+        # What was waited for in vain here is not waited for again when the process ends.
         timeout_s = self.config.export.shutdown_timeout_s
         self._waited_s = 0.0 if self.flush(timeout_s) else timeout_s
         if self.metrics is not None and self.metrics.endpoint is not None:
@@ -348,7 +354,7 @@ class ObservabilityManager:
 
     def _start_integrations(self) -> None:
         if self.pipeline is not None:
-            self._undo += bridged(self.pipeline, self.config.logs)
+            bridge(self.pipeline, self.config.logs, self._undo)
         else:  # switched off: our loggers are silent, and everybody else's are left alone
             use(Pipeline())
             self._undo.append(lambda: use(None))
@@ -360,7 +366,10 @@ class ObservabilityManager:
 
     def _stop_integrations(self, _: float) -> None:
         while self._undo:
-            self._undo.pop()()
+            try:
+                self._undo.pop()()
+            except Exception:  # what the host has changed meanwhile cannot be put back; the rest can
+                log.warning("An integration could not be taken back", exc_info=True)
 
     def _watch(self) -> None:
         if self._sources is None or self._sources.file is None:
@@ -372,23 +381,31 @@ class ObservabilityManager:
 
     def _apply(self, config: "ObservabilityConfig") -> None:
         """Settings that changed in the file and may change while we run."""
-        self.config = config
+        mask, sampling = _masker(config), Sampling(config.logs.sampling)  # either may refuse: then nothing has changed
+        before, self.mask, self.config = self.mask, mask, config
         self._sample(config.traces)
-        before, self.mask = self.mask, _masker(config)
         if before is not None and self.mask is not None:
             self.mask.counts = before.counts  # a total does not go back
         self._start_privacy()
+        if self.metrics is not None:
+            self.metrics.remask(mask)
         if self.pipeline is not None:
             self.pipeline.levels.configure(config.logs.level, config.logs.levels)
-            self.pipeline.resample(Sampling(config.logs.sampling))
+            self.pipeline.resample(sampling)
             self.pipeline.remask(self.mask, _masks(self.mask))
         if self._watchdog is not None:
             self._watchdog.threshold_s = config.stalls.threshold_s
+        self._limit(config.budget.max_overhead)
+
+    def _limit(self, limit: "Overhead | None") -> None:
+        """Another budget, or the first one."""
         if self._budget is not None:
-            self._budget.limit = config.budget.max_overhead
+            self._budget.limit = limit
             self._budget.again()
-        elif config.budget.max_overhead is not None:
-            log.warning("budget.max_overhead needs a restart: nothing has been metered since the start without a limit")
+        elif limit is not None:
+            self._budget = self._metered(limit)
+            self._parts.register("budget", self._budget)
+            self._parts.start()
 
     def _hand_over(self, signal: Signal, body: bytes) -> None:
         for exporter in self.components.of(Exporter).values():

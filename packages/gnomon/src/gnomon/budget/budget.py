@@ -75,16 +75,8 @@ class Budget:
         self._served, self._seen = 0, dict[int, float]()
         self._begin_anew()
         after_fork(self._begin_anew)
-        if registry is not None:
-            per_request = limit is not None and limit.request_s is not None
-            ObservableGauge(
-                "gnomon.sdk.overhead", lambda: self.spent, "What this SDK costs.", unit="s" if per_request else "1",
-                registry=registry,
-            )  # fmt: skip
-            ObservableGauge(
-                "gnomon.sdk.throttle", lambda: self.step.share, "Share of requests that keep spans and INFO lines.",
-                unit="1", registry=registry,
-            )  # fmt: skip
+        self._registry, self._shown = registry, limit
+        self._show()
 
     @property
     def step(self) -> Step:
@@ -95,10 +87,11 @@ class Budget:
         """Nothing runs before the first tick."""
 
     def shutdown(self, deadline_s: float) -> None:  # noqa: ARG002 - nothing takes time
-        """Keep everything, and meter nothing."""
+        """Keep everything, meter nothing, and show nothing."""
         self.meter.close()
         self._number = 0
         self._apply(STEPS[0])
+        self._hide()
 
     def health(self) -> Health:
         """Degraded while telemetry is thinned: the host is well, but what it tells is not all."""
@@ -107,7 +100,13 @@ class Budget:
         return Health(State.DEGRADED, f"over budget: {self._account()}; {self.step.name}")
 
     def again(self) -> None:
-        """Settings have changed, which may have undone the step."""
+        """Settings have changed, which may have undone the step; the limit may be another one, or none."""
+        if self.limit is None:
+            self._number = self._calm = 0
+        if _per_request(self.limit) != _per_request(self._shown):
+            self._hide()
+            self.spent, self._shown = 0.0, self.limit
+            self._show()
         self._apply(self.step)
 
     def tick(self) -> None:
@@ -126,6 +125,23 @@ class Budget:
             allowed, now = limit.cpu_ratio or 1.0, cost_s / past_s
         self.spent += (now - self.spent) * NEWEST
         self._decide(allowed, now)
+
+    def _show(self) -> None:
+        """Register the metrics; what is spent is a share of a core, or seconds of a request."""
+        if self._registry is None:
+            return
+        unit = "s" if _per_request(self._shown) else "1"
+        for name, value, told, one in (
+            ("gnomon.sdk.overhead", lambda: self.spent, "What this SDK costs.", unit),
+            ("gnomon.sdk.throttle", lambda: self.step.share, "Share of requests that keep spans and INFO lines.", "1"),
+        ):
+            ObservableGauge(name, value, told, unit=one, registry=self._registry)
+
+    def _hide(self) -> None:
+        """Register them no more: whoever comes after us has its own."""
+        if self._registry is not None:
+            self._registry.unregister("gnomon.sdk.overhead")
+            self._registry.unregister("gnomon.sdk.throttle")
 
     def _decide(self, allowed: float, now: float) -> None:
         self._settling = max(self._settling - 1, 0)
@@ -177,3 +193,7 @@ class Budget:
         self._threads, self._seen = 0.0, self._threads_s()
         self._at_s = self._clock.monotonic_s()
         self._served, self._used = self.meter.cost(REQUEST).calls, self.meter.settle()
+
+
+def _per_request(limit: Limit | None) -> bool:
+    return limit is not None and limit.request_s is not None

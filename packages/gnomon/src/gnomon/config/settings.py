@@ -74,9 +74,7 @@ class BudgetSettings(Part):
     """What the SDK may cost its host."""
 
     max_overhead: Live[Maybe[Cost]] = Field(
-        None,
-        description="`2%` of a core, or `50us` CPU a request; past it telemetry is thinned. "
-        "None: no limit; a first one needs a restart.",
+        None, description="`2%` of a core, or `50us` CPU a request; past it telemetry is thinned. None: no limit."
     )
 
 

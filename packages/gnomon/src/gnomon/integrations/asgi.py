@@ -6,7 +6,6 @@ are no spans for `receive` and `send`: they say nothing that the request's own s
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from struct import Struct
@@ -16,7 +15,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from gnomon.context import attach, current, detach, with_span
 from gnomon.integrations import websocket
-from gnomon.integrations.http_server import CLIENT_GONE, SERVER_ERROR, Known, Served, excluding
+from gnomon.integrations.http_server import (
+    CLIENT_GONE,
+    CORRELATION,
+    SERVER_ERROR,
+    Known,
+    Served,
+    correlation_id,
+    excluding,
+)
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.logging.binding import Binding
 from gnomon.logging.categories import LogCategory, LogLevel
@@ -36,14 +43,11 @@ log = logging.getLogger("gnomon.integrations")
 SERVER = SpanKind.SERVER
 SEEN = "gnomon.seen"  # our mark in a scope
 INFO, ERROR, ACCESS = LogLevel.INFO, LogLevel.ERROR, LogCategory.ACCESS
-# A caller's correlation id stands in our logs and goes back in the answer: short, and printable.
-LONGEST_CORRELATION = 128
 # The tag of an attribute in a log record, and all of the one that holds the duration but its number.
 LOGGED = tag(ATTRIBUTES, 2)
 _DURATION = KeyValues(ATTRIBUTES).one("duration_ms", 0.0)[:-8]
 _pack = Struct("<d").pack
 _none: dict[str, Any] = {}
-CORRELATION, REQUEST_ID = b"x-correlation-id", b"x-request-id"
 
 
 class Exchange:
@@ -78,11 +82,11 @@ class Exchange:
         span, context = middleware.begin(self.method, self.scope, headers, attributes, self.started_ns)
         self.span = span
         if middleware.correlates:
-            given = headers.get(CORRELATION) or headers.get(REQUEST_ID)
-            if given and len(given) <= LONGEST_CORRELATION and given.isascii() and given.decode().isprintable():
-                self._correlation = given
-                self._bound = Binding({"correlation_id": given.decode()})
-                span.set_attribute("correlation_id", given.decode())
+            given = correlation_id(headers)
+            if given:
+                self._correlation = given.encode()
+                self._bound = Binding({"correlation_id": given})
+                span.set_attribute("correlation_id", given)
             else:
                 # Logs without a correlation id of their own stand under the trace's.
                 self._correlation = span.trace.hex().encode()
@@ -217,10 +221,7 @@ class Middleware:
         self.correlates = telemetry.correlates or telemetry.access is not None
         self._faults = 0
         self._endpoint, self._metrics_path = telemetry.endpoint, telemetry.options.get("metrics_path", "")
-        patterns = [*telemetry.options.get("excluded_urls", ())]
-        if self._endpoint is not None:
-            patterns.append(f"^{re.escape(self._metrics_path)}$")
-        self._excluded = excluding(patterns)
+        self._excluded = excluding(telemetry.options.get("excluded_urls", ()))
         self._cells: dict[tuple[str, str], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -233,11 +234,12 @@ class Middleware:
             await self.app(scope, receive, send)
             return
         scope[SEEN] = True
-        if self._excluded is not None and self._excluded(scope["path"]):
-            if kind == "http" and scope["path"] == self._metrics_path and self._endpoint is not None:
-                await self._endpoint.asgi(scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
+        path: str = scope["path"]
+        if path.endswith(self._metrics_path) and self._endpoint is not None and self._is_scrape(scope):
+            await self._endpoint.asgi(scope, receive, send)
+            return
+        if self._excluded is not None and self._excluded(path):
+            await self.app(scope, receive, send)
             return
         if kind == "websocket":
             await websocket.connected(self, scope, receive, send)
@@ -253,6 +255,11 @@ class Middleware:
             raise
         finally:
             request.leave()
+
+    def _is_scrape(self, scope: Scope) -> bool:
+        """Servers differ in whether the path has what they are told to be mounted at (`--root-path`) before it."""
+        mounted = scope.get("root_path", "") + self._metrics_path
+        return scope["type"] == "http" and scope["path"] in {self._metrics_path, mounted}
 
     def _received(self, scope: Scope, send: Send) -> Exchange | None:
         """A request, in whose context we are from now on; None: it is served all the same, whatever became of us."""
@@ -288,7 +295,7 @@ class Middleware:
         """Something of ours failed, in whose `except` we are: told once, and the application does not notice."""
         self._faults += 1
         if self._faults == 1:
-            log.warning("a request could not be observed; further ones are left aside in silence", exc_info=True)  # noqa: LOG014 - in one  # noqa: LOG014 - as said
+            log.warning("a request could not be observed; further ones are left aside in silence", exc_info=True)  # noqa: LOG014 - as said
 
     def _lifespan(self, send: Send) -> Send:
         """Be told of the application's start and end, the end before its server, which may end the process then."""

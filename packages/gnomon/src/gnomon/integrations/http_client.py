@@ -55,10 +55,11 @@ class Requests:
     """
 
     def __init__(self, telemetry: Telemetry, name: str) -> None:
-        self._known: dict[Key, Known] = {}
+        attributes = telemetry.tracers.recording.attributes
+        self._known: dict[Key, Known] = attributes.blocks()
         self.begin_span = telemetry.tracer(name).begin
         self.headers = telemetry.propagator.headers
-        self._encode = telemetry.tracers.recording.attributes.encode
+        self._encode = attributes.encode
         self._duration: Histogram | None = None
         if telemetry.metrics is not None:
             self._duration = Histogram(

@@ -13,16 +13,22 @@ from typing import Any
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Histogram, UpDownCounter
 from gnomon.wire.attributes import KeyValues
+from gnomon.wire.logs import ATTRIBUTES
 
 # Combinations of method, route, status, scheme, host and version. A client can invent hosts and methods; the service
 # has few routes.
 MOST_KNOWN = 4096
+# Characters of method and host together; a name of DNS has 253. What is longer is somebody's play, and not remembered.
+LONGEST_KNOWN = 300
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
 OTHER_METHOD = "_OTHER"
 SIZE_BOUNDS_BYTES = (0, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 SERVER_ERROR = 500
 # nginx's number for a client that left before it was answered; no server ever sends it.
 CLIENT_GONE = 499
+CORRELATION, REQUEST_ID = b"x-correlation-id", b"x-request-id"
+# A caller's correlation id stands in our logs and goes back in the answer: short, and printable.
+LONGEST_CORRELATION = 128
 
 Key = tuple[str, str, int, str, str, str, str]
 """method, route, status, scheme, host, HTTP version, error type."""
@@ -58,8 +64,8 @@ class Served:
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._known: dict[Key, Known] = {}
-        self._spans, self._logs = KeyValues(9), KeyValues(6)
+        self._attributes = telemetry.tracers.recording.attributes
+        self._known: dict[Key, Known] = self._attributes.blocks()
         registry = telemetry.metrics
         self._duration: Histogram | None = None
         self._request_size: Histogram | None = None
@@ -95,8 +101,6 @@ class Served:
         return self._active.cell(method if method in METHODS else OTHER_METHOD, scheme)
 
     def _learnt(self, key: Key) -> Known:
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
         method, route, status, scheme, host, version, error = key
         shown = method if method in METHODS else OTHER_METHOD
         labels: dict[str, Any] = {"http.request.method": shown, "url.scheme": scheme}
@@ -117,15 +121,19 @@ class Served:
             pairs["server.port"] = port
         verb = "HTTP" if shown is OTHER_METHOD else method
         name = f"{verb} {route}" if route else verb
-        known = self._known[key] = Known(
+        known = Known(
             name,
             f"{name} {status}",
-            (self._spans.encode(pairs), pairs),
-            self._logs.encode(pairs),
+            (self._attributes.encode(pairs), pairs),
+            KeyValues(ATTRIBUTES, self._attributes.mask).encode(pairs),
             _observe(self._duration, labels),
             _observe(self._request_size, labels),
             _observe(self._response_size, labels),
         )
+        if len(method) + len(host) <= LONGEST_KNOWN:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = known
         return known
 
 
@@ -143,6 +151,15 @@ def host_and_port(host: str) -> tuple[str, int | None]:
     if not colon or "]" in port:  # an IPv6 address without a port ends in a bracket
         return host, None
     return address, int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None  # noqa: PLR2004 - 65535
+
+
+def correlation_id(headers: Mapping[bytes, bytes]) -> str:
+    """The caller's, if it is one that may stand in logs."""
+    given = headers.get(CORRELATION) or headers.get(REQUEST_ID)
+    if not given or len(given) > LONGEST_CORRELATION or not given.isascii():
+        return ""
+    text = given.decode()
+    return text if text.isprintable() else ""
 
 
 def excluding(patterns: Iterable[str]) -> Callable[[str], object] | None:

@@ -19,18 +19,26 @@ if TYPE_CHECKING:
 Undo = Callable[[], object]
 
 
-def bridged(pipeline: Pipeline, settings: "LogSettings") -> list[Undo]:
-    """Put a pipeline in use, and lead everything to it that the settings want; returns what undoes it, in order."""
+def bridge(pipeline: Pipeline, settings: "LogSettings", undo: list[Undo]) -> None:
+    """Put a pipeline in use, and lead everything to it that the settings want.
+
+    Args:
+        pipeline: where lines go.
+        settings: what is wanted.
+        undo: what undoes it is put behind what is there; of a library that is imported later, then.
+    """
     pipelines.use(pipeline)
-    undo: list[Undo] = [lambda: pipelines.use(None)]
+    undo.append(lambda: pipelines.use(None))
     if settings.capture_stdlib:
-        undo += [stdlib.install(pipeline), servers.install(access_log=settings.access_log)]
+        undo += [
+            stdlib.install(pipeline),
+            servers.install(access_log=settings.access_log, shown=pipeline.console is not None),
+        ]
     for library, wanted in (("structlog", settings.capture_structlog), ("loguru", settings.capture_loguru)):
         if wanted:
             importing.when_imported(library, lambda library=library: undo.append(_installed(library, pipeline)))  # type: ignore[misc]  # bound now
     if is_default(_logs.get_logger_provider()):
         _logs.set_logger_provider(LoggerProvider())
-    return undo
 
 
 def _installed(library: str, pipeline: Pipeline) -> Undo:

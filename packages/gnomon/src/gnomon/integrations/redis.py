@@ -128,10 +128,11 @@ class Operations:
     """What all commands share."""
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._known: dict[Key, Known] = {}
+        attributes = telemetry.tracers.recording.attributes
+        self._known: dict[Key, Known] = attributes.blocks()
         self._shapes: dict[tuple[str, str, int], tuple[str, str]] = {}
         self.begin_span = telemetry.tracer("gnomon.integrations.redis").begin
-        self._encode = telemetry.tracers.recording.attributes.encode
+        self._encode = attributes.encode
         self._duration: Histogram | None = None
         if telemetry.metrics is not None:
             self._duration = Histogram(

@@ -109,7 +109,7 @@ class Engines:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self.begin_span = telemetry.tracer("gnomon.integrations.sqlalchemy").begin
-        self.encode = telemetry.tracers.recording.attributes.encode
+        self.attributes = telemetry.tracers.recording.attributes
         self.duration: Histogram | None = None
         self.pools: Pools | None = None
         self._databases: dict[int, Database] = {}
@@ -191,7 +191,7 @@ class Database:
         url = engine.url
         backend = url.get_backend_name()
         self._engines, self._dialect = engines, dialect
-        self._known: dict[tuple[str, bool, Failure], Known] = {}
+        self._known: dict[tuple[str, bool, Failure], Known] = engines.attributes.blocks()
         self._ansi_quotes = backend not in {"mysql", "mariadb"}
         self._labels: dict[str, Any] = {"db.system.name": SYSTEMS.get(backend, backend)}
         if url.database:
@@ -254,7 +254,7 @@ class Database:
             pairs["db.query.summary"] = summary
         duration = self._engines.duration
         observe = _nothing if duration is None else duration.labels(**labels).observe
-        block = (self._engines.encode(pairs), pairs)
+        block = (self._engines.attributes.encode(pairs), pairs)
         known = Known(summary or self._labels.get("db.namespace") or self._labels["db.system.name"], block, observe)
         if len(statement) <= LONGEST_REMEMBERED:
             if len(self._known) >= MOST_KNOWN:

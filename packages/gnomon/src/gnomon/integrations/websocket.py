@@ -1,9 +1,13 @@
 """A websocket: one span from the request to the close, with the number of messages, not a span for each."""
 
+import contextlib
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gnomon.context import attach, detach
+from gnomon.integrations.http_server import correlation_id
+from gnomon.logging.binding import Binding
 
 if TYPE_CHECKING:
     from gnomon.integrations.asgi import Message, Middleware, Receive, Scope, Send
@@ -60,6 +64,7 @@ async def connected(middleware: "Middleware", scope: "Scope", receive: "Receive"
         headers: dict[bytes, bytes] = dict(scope["headers"])
         attributes: dict[str, Any] = {"url.path": scope["path"], "network.protocol.name": "websocket"}
         span, context = middleware.begin("WEBSOCKET", scope, headers, attributes, time.time_ns())
+        bound = _bound(middleware, headers, span)
     except Exception:  # noqa: BLE001 - a connection is served, whatever becomes of us
         middleware.fault()
         await middleware.app(scope, receive, send)
@@ -67,7 +72,8 @@ async def connected(middleware: "Middleware", scope: "Scope", receive: "Receive"
     connection = Connection(receive, send)
     token = attach(context)
     try:
-        await middleware.app(scope, connection.receive, connection.send)
+        with bound:
+            await middleware.app(scope, connection.receive, connection.send)
     except BaseException as error:
         span.failed(error)
         raise
@@ -81,3 +87,12 @@ async def connected(middleware: "Middleware", scope: "Scope", receive: "Receive"
             span.end()
         except Exception:  # noqa: BLE001 - likewise
             middleware.fault()
+
+
+def _bound(middleware: "Middleware", headers: Mapping[bytes, bytes], span: Any) -> Any:
+    """What binds the caller's correlation id to the lines of a connection; nothing, if it has none."""
+    given = correlation_id(headers) if middleware.correlates else ""
+    if not given:
+        return contextlib.nullcontext()
+    span.set_attribute("correlation_id", given)
+    return Binding({"correlation_id": given})

@@ -190,8 +190,8 @@ def _link(exception: BaseException, relation: str, locals_too: bool, mask: Mask 
 
 def message(exception: BaseException, mask: Mask | None) -> str:
     """What an exception says of itself, masked, at most 2 KiB; of a database's without the values."""
-    text = errors.shown(exception)[:_MESSAGE]
-    return mask("exception.message", text) if mask else text
+    text = errors.shown(exception)[: 2 * _MESSAGE]  # masked before it is cut: half an address would pass for none
+    return (mask("exception.message", text) if mask else text)[:_MESSAGE]
 
 
 def _frame(entry: TracebackType, locals_too: bool, mask: Mask | None) -> Frame:
@@ -207,10 +207,10 @@ def _frame(entry: TracebackType, locals_too: bool, mask: Mask | None) -> Frame:
 def _source(frame: FrameType, line: int, mask: Mask | None) -> str:
     """The line, masked too: what is written into a program may be somebody's, or a secret."""
     try:
-        text = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()[:_SOURCE]
+        text = linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()[: 2 * _SOURCE]
     except Exception:  # noqa: BLE001 - a loader of the host's may do anything
         return ""
-    return mask("source", text) if mask and text else text
+    return (mask("source", text) if mask and text else text)[:_SOURCE]
 
 
 def _locals(frame: FrameType, mask: Mask | None) -> dict[str, str]:

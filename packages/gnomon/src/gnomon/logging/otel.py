@@ -18,9 +18,18 @@ from gnomon.wire.envelope import Scope
 class Logger(ApiLogger):
     """Emits records into a pipeline."""
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source.name)
-        self._source = source
+    def __init__(self, scope: Scope, pipeline: Pipeline | None = None) -> None:
+        super().__init__(scope.name)
+        self._scope, self._pipeline = scope, pipeline
+        self._known: Source | None = None
+
+    @property
+    def _source(self) -> Source:
+        """In the pipeline in use, which may be another one by now: libraries keep their loggers for good."""
+        pipeline, known = self._pipeline or current(), self._known
+        if known is None or known.pipeline is not pipeline:
+            known = self._known = pipeline.source(self._scope.name, scope=self._scope)
+        return known
 
     def emit(
         self,
@@ -94,7 +103,7 @@ class LoggerProvider(ApiLoggerProvider):
         """A logger whose records stand under this instrumentation scope."""
         told = tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in (attributes or {}).items())
         scope = Scope(name, version or "", schema_url or "", told)
-        return Logger((self._pipeline or current()).source(name, scope=scope))
+        return Logger(scope, self._pipeline)
 
 
 def _level(severity: SeverityNumber | None) -> int:

@@ -105,7 +105,13 @@ class Deltas:
         key = (family.scope.name, family.name, point.labels)
         self._last[key] = family.time_ns, point
         read_ns, before = last.get(key, (0, None))
-        if before is None or before.start_ns != point.start_ns:  # new, or begun anew
+        if before is None or before.start_ns != point.start_ns or _fell(family, point, before):  # new, or begun anew
             return point
         less = plus(point, before, -1)
         return point if less is None else replace(less, start_ns=read_ns)
+
+
+def _fell(family: Family, point: Point, before: Point) -> bool:
+    """Whether a sum that only grows is smaller than it was: what a callback reads may begin anew without a word."""
+    falls = isinstance(point, Number) and isinstance(before, Number) and point.value < before.value
+    return family.kind == COUNTER and falls

@@ -1,5 +1,6 @@
 """Metrics as a part of the whole: what is registered by itself, what answers a scrape, what is pushed."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ from opentelemetry import metrics
 
 from gnomon.components import Health
 from gnomon.context import current_ids, is_default
+from gnomon.errors import MetricsError
 from gnomon.export.outlet import Outlet, Signal
 from gnomon.metrics import host_metrics, process_metrics
 from gnomon.metrics.cells import set_exemplar_source
@@ -21,6 +23,11 @@ from gnomon.wire.metrics import Encoder
 
 if TYPE_CHECKING:
     from gnomon.config.pillars import MetricSettings
+
+log = logging.getLogger("gnomon.metrics")
+# Of the resource, what a scrape does not show: it is answered for all workers, by any of them.
+OF_ONE_PROCESS = ("process.pid", "service.instance.id")
+RECORDS, MASKED = "gnomon.sdk.records", "gnomon.sdk.masked"
 
 
 class MetricsPart:
@@ -67,17 +74,24 @@ class MetricsPart:
         )
         if settings.host:
             host_metrics.register(registry)
-        ObservableCounter("gnomon.sdk.records", self._records, "What became of the records", registry=registry)
-        ObservableCounter("gnomon.sdk.masked", self._maskings, "Values that were masked, by kind", registry=registry)
-        self.endpoint = Endpoint(registry, resource=self._resource)
+        ObservableCounter(RECORDS, self._records, "What became of the records", registry=registry)
+        ObservableCounter(MASKED, self._maskings, "Values that were masked, by kind", registry=registry)
+        shown = {key: value for key, value in self._resource.items() if key not in OF_ONE_PROCESS}
+        self.endpoint = Endpoint(registry, resource=shown)
         if settings.port is not None:
-            self.endpoint.serve(settings.port)
+            self._serve(self.endpoint, settings.port)
 
     def shutdown(self, deadline_s: float) -> None:  # noqa: ARG002 - nothing takes time
-        """Answer scrapes no more."""
+        """Answer scrapes no more, and measure nothing by ourselves."""
         set_exemplar_source(None)
         if self.endpoint is not None:
             self.endpoint.close()
+        for name in (RECORDS, MASKED):  # they ask us; whoever comes after us has its own
+            self._registry.unregister(name)
+
+    def remask(self, mask: Mask | None) -> None:
+        """Another mask for label values, from the next push on."""
+        self._encoder.remask(mask)
 
     def health(self) -> Health:
         """Well: what was dropped is in the metrics."""
@@ -94,6 +108,16 @@ class MetricsPart:
             put = outlet.lane(scope).put
             for record in records:
                 put(record)
+
+    def _serve(self, endpoint: Endpoint, port: int) -> None:
+        """Of several workers one has the port, and answers for all: no reason for the others not to work."""
+        try:
+            endpoint.serve(port)
+        except MetricsError as error:
+            if not endpoint.workers.led:
+                self.shutdown(0.0)
+                raise
+            log.info("Another worker answers scrapes, for us too: %s", error)
 
     def security_counter(self) -> Callable[[str], object]:
         """Counts security events, for alerts."""

@@ -16,6 +16,7 @@ from gnomon.metrics.exposition import CONTENT_TYPES, negotiate, render
 from gnomon.metrics.registry import Registry, default_registry
 from gnomon.metrics.said import say_once
 from gnomon.metrics.workers import Workers
+from gnomon.process.forks import after_fork
 
 # Below it the header costs more than gzip saves.
 WORTH_PACKING_BYTES = 1024
@@ -48,6 +49,13 @@ class Endpoint:
         self._server: ThreadingHTTPServer | None = None
         self.workers = Workers(self._own, str(self._resource.get("service.name", "")))
         self.workers.start()
+        after_fork(self._forked)
+
+    def _forked(self) -> None:
+        """The server's thread is the parent's; to stop it here would be to wait for it for ever."""
+        if self._server is not None:
+            self._server.socket.close()
+            self._server = None
 
     def _own(self) -> list[Family]:
         return [*self._registry.collect(), *foreign.families(self._registries)]

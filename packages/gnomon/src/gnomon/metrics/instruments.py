@@ -192,6 +192,10 @@ class Observable(Instrument):
         """The cap, told by the registry."""
         self._most = most
 
+    def reset(self) -> None:
+        """In a forked child what is asked for (its CPU time, its own counts) begins anew too."""
+        self.start_ns = time.time_ns()
+
     def points(self) -> list[Point]:
         """What the callback says now."""
         try:

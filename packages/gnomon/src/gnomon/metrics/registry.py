@@ -67,13 +67,25 @@ class Registry:
     def __init__(self, cap: int = CAP) -> None:
         if cap < 1:
             raise MetricsError(f"cap={cap} leaves no room for a single label set", hint="Give 1 or more")
-        self.cap = cap
+        self._cap = cap
         self._instruments: dict[tuple[Scope, str], Any] = {}
         self._owners: dict[str, tuple[Any, str]] = {}
         self.view: Callable[[list[Family]], list[Family]] | None = None
         self._start_ns = time.time_ns()
         self._lock = threading.Lock()
         after_fork(self.reset)
+
+    @property
+    def cap(self) -> int:
+        """How many label sets an instrument may have, unless it says otherwise itself; also those that there are."""
+        return self._cap
+
+    @cap.setter
+    def cap(self, most: int) -> None:
+        self._cap = most
+        for one in list(self._instruments.values()):
+            if not one.cap:
+                one.limit(most)
 
     def register(self, made: R) -> R:
         """The instrument of this name: the one given, or the one that is registered with the same signature.
@@ -91,7 +103,7 @@ class Registry:
             known = self._owners.get(key) or self._owners.get(f"{made.scope.name}\n{made.name}")
             if known:
                 return self._same(made, *known)
-            made.limit(made.cap or self.cap)
+            made.limit(made.cap or self._cap)
             self._owners[key] = self._owners[f"{made.scope.name}\n{made.name}"] = (made, _caller())
             self._instruments[made.scope, made.name] = made
         return made

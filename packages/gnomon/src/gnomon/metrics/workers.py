@@ -84,6 +84,11 @@ class Workers:
             except OSError as error:
                 self._say(error)
 
+    @property
+    def led(self) -> bool:
+        """Whether another process has started us, beside others like us, to do its work."""
+        return bool(self._place.leader)
+
     def collect(self) -> list[Family]:
         """The numbers of the whole group; of this process, if it is alone or the group's directory cannot be used."""
         try:

@@ -1,5 +1,6 @@
 """Attributes as OTLP's KeyValue messages; what was encoded before is remembered."""
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from typing import Any
@@ -89,6 +90,12 @@ def key_value(key: str, value: Any, mask: Mask | None = None, depth: int = 0) ->
     return text(1, key) + delimited(2, any_value(value, key, mask, depth))
 
 
+class Blocks(dict[Any, Any]):
+    """What somebody remembers that has encoded attributes in it; see `KeyValues.blocks`."""
+
+    __slots__ = ("__weakref__",)
+
+
 class KeyValues:
     """Encodes mappings as repeated KeyValue fields of one message type.
 
@@ -99,7 +106,7 @@ class KeyValues:
             masked once.
     """
 
-    __slots__ = ("_doubles", "_keys", "_latest", "_met", "_numbers", "_prefix", "_texts", "longest", "mask")
+    __slots__ = ("_blocks", "_doubles", "_keys", "_latest", "_met", "_numbers", "_prefix", "_texts", "longest", "mask")
 
     def __init__(self, field: int, mask: Mask | None = None) -> None:
         self._prefix = tag(field, 2)
@@ -107,6 +114,7 @@ class KeyValues:
         self._texts: dict[tuple[str, Any], bytes] = {}
         self._numbers: dict[tuple[str, Any], bytes] = {}  # apart, for 1 == 1.0 == True
         self._doubles: dict[str, bytes] = {}
+        self._blocks: list[weakref.ref[Blocks]] = []
         self._met: dict[str, int] = {}  # texts of each key
         self._latest: dict[str, tuple[str, bytes]] = {}  # of keys whose texts do not repeat
         self.mask, self.longest = mask, LONGEST_VALUE
@@ -153,7 +161,7 @@ class KeyValues:
     def _text(self, key: str, value: str) -> bytes:
         """A text: the way of most attributes that do not repeat, so written out."""
         if len(value) > self.longest:
-            value = value[: self.longest]
+            return self._long(key, value)
         shown = value if self.mask is None else self.mask(key, value)
         try:
             encoded = shown.encode()
@@ -183,6 +191,14 @@ class KeyValues:
             _remember(self._keys, key, named)
         return named
 
+    def _long(self, key: str, value: str) -> bytes:
+        """A text that is too long: masked before it is cut, for half an address would not be seen for one."""
+        shown = value[:LONGEST_VALUE]
+        if self.mask is not None:
+            shown = self.mask(key, shown)
+        body = text(1, key) + delimited(2, text(1, shown[: self.longest]))
+        return self._prefix + length(len(body)) + body
+
     def under(self, tag: bytes, key: str, value: str) -> bytes:
         """A text pair for another message type, whose one-byte tag is given: what is encoded here is not done twice."""
         latest = self._latest.get(key)
@@ -190,9 +206,17 @@ class KeyValues:
             return tag + latest[1][1:]
         return tag + (self._texts.get((key, value)) or self._text(key, value))[1:]
 
+    def blocks(self) -> Blocks:
+        """A memory of its owner's own, for what is made of attributes encoded here: `forget` empties it too."""
+        made = Blocks()
+        self._blocks = [one for one in self._blocks if one() is not None] + [weakref.ref(made)]
+        return made
+
     def forget(self) -> None:
         """Forget all that is remembered: the mask has changed."""
-        for known in (self._texts, self._numbers, self._doubles, self._met, self._latest):
+        owned = [blocks for one in self._blocks if (blocks := one()) is not None]
+        remembered: tuple[dict[Any, Any], ...] = (self._texts, self._numbers, self._doubles, self._met, self._latest)
+        for known in (*remembered, *owned):
             known.clear()
 
 

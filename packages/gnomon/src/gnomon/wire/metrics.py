@@ -137,6 +137,12 @@ class Encoder:
             Quantiles: _quantiles,
         }
 
+    def remask(self, mask: Mask | None) -> None:
+        """Another mask from now on."""
+        for labels in self._labels.values():
+            labels.mask = mask
+            labels.forget()
+
     def encode(self, families: Iterable[Family], *, delta: bool = False) -> list[tuple[Scope, list[bytes]]]:
         """The metrics of each scope, every one with tag and length before it, as `envelope.request` takes them.
 

@@ -67,7 +67,7 @@ class Side:
         self.errors = SERVER_ERRORS if server else CLIENT_ERRORS
         self.quiet = frozenset(telemetry.options.get("excluded_services", QUIET_SERVICES))
         self.begin_span = telemetry.tracer("gnomon.integrations.grpc").begin
-        self.encode = telemetry.tracers.recording.attributes.encode
+        self.attributes = telemetry.tracers.recording.attributes
         registry = telemetry.metrics
         self.duration: Histogram | None = None
         self.active: UpDownCounter | None = None
@@ -110,7 +110,7 @@ class Method:
         self.labels = {"rpc.system": "grpc", "rpc.service": service or OTHER, "rpc.method": method}
         self.traced = service not in side.quiet
         self.active = _nothing if side.active is None else side.active.labels(**self.labels).add
-        self._outcomes: dict[tuple[int, Pairs], Outcome] = {}
+        self._outcomes: dict[tuple[int, Pairs], Outcome] = side.attributes.blocks()
 
     def outcome(self, code: int, peer: Pairs) -> Outcome:
         """What is known of calls that end so; worked out the first time."""
@@ -125,7 +125,7 @@ class Method:
             pairs["error.type"] = CODES.get(code, str(code))
         labels = {**self.labels, "rpc.grpc.status_code": str(code)}
         outcome = Outcome(
-            (side.encode(pairs), pairs),
+            (side.attributes.encode(pairs), pairs),
             _nothing if side.duration is None else side.duration.labels(**labels).observe,
             error,
         )
@@ -231,6 +231,12 @@ class Call:
         return propagator.headers(with_span(span, context))
 
 
+class ServedCall(Call):
+    """One that came to us: told apart from those that we make, for requests are counted by its end."""
+
+    __slots__ = ()
+
+
 def called(method: Method, server: Pairs) -> Call | None:
     """A call that is made now; None where it shall leave no trace."""
     try:
@@ -264,7 +270,7 @@ def _served(method: Method, context: Any) -> Call:
         parent = parsed_traceparent(header, sent.get(TRACESTATE, "")) if header else None
     else:
         parent, ours = propagator.received(sent.get)
-    call = Call(method, parent, ours, client_of(context.peer()))
+    call = ServedCall(method, parent, ours, client_of(context.peer()))
     if call.span is not None:
         call.context = with_span(call.span, ours)
     return call

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from gnomon.context import attach, detach
-from gnomon.integrations.grpc.calls import MOST_METHODS, Call, Method, Side, mistake, served
+from gnomon.integrations.grpc.calls import MOST_METHODS, Call, Method, ServedCall, Side, mistake, served
 from gnomon.integrations.grpc.status import OK, UNIMPLEMENTED, UNKNOWN, outcome
 
 Behaviour = Callable[[Any, Any], Any]
@@ -73,7 +73,7 @@ class Handlers:
         if not side.live:
             return
         parent, context = side.propagator.received(dict(details.invocation_metadata or ()).get)
-        call = Call(side.other, parent, context, ())
+        call = ServedCall(side.other, parent, context, ())
         if call.span is not None:
             call.span.set_attribute("rpc.method_original", details.method.removeprefix("/"))
         call.end(UNIMPLEMENTED, "Method not found!")

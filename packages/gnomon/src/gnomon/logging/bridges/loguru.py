@@ -1,5 +1,6 @@
 """Records of loguru: a sink."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -46,22 +47,42 @@ class Sink:
 
 
 def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
-    """Add a sink; when we show lines ourselves loguru's first one goes for so long. Returns what undoes it."""
-    taken = False
+    """Add a sink; when we show lines ourselves loguru's first one goes for so long. Returns what undoes it.
+
+    Most programs begin with `logger.remove()` or `logger.remove(0)`, after us: neither takes our sink away, and the
+    second finds what it looks for.
+    """
+    kind: Any = type(logger)
+    remove, sink, taken = kind.remove, Sink(pipeline), False
     if (pipeline or current()).console is not None:
-        try:
+        with contextlib.suppress(ValueError):  # the host has removed it
             logger.remove(_DEFAULT)
             taken = True
-        except ValueError:  # the host has removed it
-            pass
-    number = logger.add(Sink(pipeline), format="{message}", level=0, backtrace=False, diagnose=False)
+    number = _added(sink)
+
+    def removed(self: Any, handler_id: int | None = None) -> None:
+        nonlocal number, taken
+        if taken and handler_id == _DEFAULT:
+            taken = False
+            return
+        remove(self, handler_id)
+        if handler_id is None:
+            number, taken = _added(sink), False
+
+    kind.remove = removed
 
     def undo() -> None:
-        logger.remove(number)
+        kind.remove = remove
+        with contextlib.suppress(ValueError):  # the host has removed ours by its number
+            logger.remove(number)
         if taken:
             logger.add(_print)
 
     return undo
+
+
+def _added(sink: Sink) -> int:
+    return logger.add(sink, format="{message}", level=0, backtrace=False, diagnose=False)
 
 
 def _print(message: str) -> None:

@@ -10,8 +10,9 @@ from gnomon.logging.pipeline import MOST_SOURCES, Pipeline, current
 from gnomon.logging.source import Source
 from gnomon.wire import logs as wire
 
-# What every record has; the rest is what the host gave as `extra`. The last three are set by others' formatters.
-_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"taskName", "message", "asctime"}
+# What every record has; the rest is what the host gave as `extra`. Three are set by others' formatters; uvicorn's
+# `color_message` is its message once more, for terminals.
+_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"taskName", "message", "asctime", "color_message"}
 _FEWEST = len(logging.makeLogRecord({}).__dict__)
 # What makes a record an event; OpenTelemetry's own handler takes the name from here, too.
 _EVENT = "otel.event.name"

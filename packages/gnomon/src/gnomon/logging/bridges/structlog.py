@@ -6,6 +6,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
+from structlog import _config
 
 from gnomon.logging import exceptions, places
 from gnomon.logging.categories import LogLevel, level_number
@@ -54,14 +55,38 @@ class Processor:
 
 
 def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
-    """Put a processor before the renderer of structlog's configuration; returns what undoes it."""
+    """Put a processor before the renderer of structlog's configuration, and of later ones; returns what undoes it."""
+    processor, configure = Processor(pipeline), _config.configure
+    taken_back = [_placed(processor, configure)]
+
+    def configured(*args: Any, **options: Any) -> None:
+        """The host configures, mostly after us: a program does so when it begins, and we begin before it."""
+        configure(*args, **options)
+        if processor not in structlog.get_config()["processors"]:
+            taken_back[0] = _placed(processor, configure)
+
+    structlog.configure = _config.configure = configured  # the second is what `configure_once` calls
+
+    def undo() -> None:
+        structlog.configure = _config.configure = configure
+        taken_back[0]()
+
+    return undo
+
+
+def _placed(processor: Processor, configure: Callable[..., None]) -> Callable[[], None]:
+    """Put it before the renderer; returns what takes it away."""
     before = structlog.get_config()["processors"]
-    processor = Processor(pipeline)
-    if isinstance(before, list):  # in place, so that loggers which are cached have it too
-        before.insert(max(len(before) - 1, 0), processor)
-        return lambda: before.remove(processor)
-    structlog.configure(processors=[*before[:-1], processor, *before[-1:]])
-    return lambda: structlog.configure(processors=before)
+    if not isinstance(before, list):
+        configure(processors=[*before[:-1], processor, *before[-1:]])
+        return lambda: configure(processors=before)
+    before.insert(max(len(before) - 1, 0), processor)  # in place, so that loggers which are cached have it too
+
+    def taken_back() -> None:
+        if processor in before:  # else the host has taken it away
+            before.remove(processor)
+
+    return taken_back
 
 
 def _level(method: str) -> int:
