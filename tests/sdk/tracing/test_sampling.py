@@ -11,7 +11,7 @@ from gnomon.context import Context
 from gnomon.errors import TracingError
 from gnomon.tracing.choice import sampler
 from gnomon.tracing.provider import Remote
-from gnomon.tracing.sampling import LEFT, Adaptive, Always, Never, RateLimited, Ratio, Sampler, Throttled
+from gnomon.tracing.sampling import Adaptive, Always, Never, RateLimited, Ratio
 from gnomon.tracing.span import MOST_HELD
 
 RANDOM = random.Random(7)
@@ -109,27 +109,6 @@ def test_a_burst_does_not_pass_whole() -> None:
     """10,000 at one moment: adaptive does not wait for its second to be over."""
     adaptive = Adaptive(10, Turned())
     assert sum(adaptive.decide(trace).sampled for trace in traced(10_000)) < 300
-
-
-@pytest.mark.parametrize("inner", [Always(), Ratio(0.5)])
-def test_throttled(inner: Sampler) -> None:
-    """A share of a share: 40 % of what the inner sampler keeps; all of it at 1, none at 0."""
-    share = [1.0]
-    throttled = Throttled(inner, lambda: share[0])
-    ids = traced(10_000)
-    before = sum(inner.decide(trace).sampled for trace in ids)
-    assert sum(throttled.decide(trace).sampled for trace in ids) == before
-    share[0] = 0.4
-    assert abs(sum(throttled.decide(trace).sampled for trace in ids) - 0.4 * before) < 300
-    share[0] = 0
-    assert not any(throttled.decide(trace).sampled for trace in ids)
-
-
-def test_throttled_counts_up() -> None:
-    """What is kept of a quarter's half says that it stands for eight."""
-    assert Throttled(Ratio(0.25), lambda: 0.5).decide(b"\xff" * 16).state == "ot=th:e"
-    assert Throttled(Always(), lambda: 0.5).decide(b"\xff" * 16).state == "ot=th:8"
-    assert Throttled(Never(), lambda: 0.5).decide(b"\xff" * 16) is LEFT
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Thinned:
         if self._share >= 1 or not decided.sampled:
             return decided
         # The inner sampler may have gone by the same bits: what it left is thinned, not what there was before it.
-        wanted = self._share * getattr(self.inner, "ratio", 1.0)
+        wanted = self._share * decided.ratio
         if wanted != self._ratio.ratio:
             self._ratio.set(wanted)
         thinned = self._ratio.decide(trace)

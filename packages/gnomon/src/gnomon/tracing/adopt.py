@@ -60,7 +60,8 @@ class AdoptedSpans:
             )
             rest += wire.link(other.trace, other.id, other.state, flags, encoded)
         if span.status.status_code is not StatusCode.UNSET:
-            rest += wire.status(span.status.status_code.value, span.status.description or "")
+            words, mask = span.status.description or "", recording.attributes.mask
+            rest += wire.status(span.status.status_code.value, mask("status", words) if mask and words else words)
         if context.trace_state:
             rest += wire.state(context.trace_state.to_header())
         own, parent = Remote.of(context), span.parent

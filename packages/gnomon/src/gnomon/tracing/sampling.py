@@ -6,7 +6,6 @@ backend can count what was left out (`ot=th:` in the trace state).
 https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,31 +140,4 @@ class Adaptive:
             load = self._seen / max(past_s, self._every_s)
             self._ratio.set(min(1.0, self.per_second / load))
             self._seen, self._since_s = 0, now_s
-        return self._ratio.decide(trace)
-
-
-class Throttled:
-    """Another sampler's traces, thinned out: what the overhead budget turns.
-
-    Args:
-        inner: decides first.
-        share: asked at each root; 1 keeps all.
-    """
-
-    def __init__(self, inner: Sampler, share: Callable[[], float]) -> None:
-        self.inner, self._share = inner, share
-        self._ratio = Ratio(1.0)
-
-    def decide(self, trace: bytes) -> Decision:
-        """The inner decision, and with the share's probability a no.
-
-        Both look at the same bits of the id. So one threshold stands for both shares: of two that were asked one after
-        the other, the lower would do nothing.
-        """
-        share, decided = self._share(), self.inner.decide(trace)
-        if share >= 1 or not decided.sampled:
-            return decided
-        ratio = decided.ratio * share
-        if ratio != self._ratio.ratio:
-            self._ratio.set(ratio)
         return self._ratio.decide(trace)
