@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from loguru import Message
 
 _DEFAULT = 0  # the handler that loguru begins with; it writes to stderr
+_present = [_DEFAULT]  # its number now: that of ours, once it was taken away and given back
 
 
 class Sink:
@@ -56,7 +57,7 @@ def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
     remove, sink, taken = kind.remove, Sink(pipeline), False
     if (pipeline or current()).console is not None:
         with contextlib.suppress(ValueError):  # the host has removed it
-            logger.remove(_DEFAULT)
+            logger.remove(_present[0])
             taken = True
     number = _added(sink)
 
@@ -76,7 +77,7 @@ def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
         with contextlib.suppress(ValueError):  # the host has removed ours by its number
             logger.remove(number)
         if taken:
-            logger.add(_print)
+            _present[0] = logger.add(_print)
 
     return undo
 
