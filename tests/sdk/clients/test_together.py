@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 import requests
+from opentelemetry import context as otel_context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import StaticPool
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from tests.sdk.clients.seen import Seen
 from tests.sdk.clients.servers import serving, wait_until
 
+from gnomon.context import Context, suppressed
 from gnomon.integrations.table import Integrations
 
 KINDS = {"starlette": "asgi", "requests": "requests", "sqlalchemy": "sqlalchemy", "redis": "redis"}
@@ -80,3 +82,12 @@ def test_four_kinds_of_span_and_each_may_be_off(off: str | None, app: Starlette,
     if off is None:
         assert len({span.trace for span in seen.spans}) == 1
     assert b"a@b.c" not in seen.exported()
+
+
+def test_calls_of_exporters_are_left_alone() -> None:
+    """By the plain names, and by the keys that OpenTelemetry's SDK and its helpers use."""
+    plain = Context({"suppress_instrumentation": True})
+    own = otel_context.set_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY, 1, Context())
+    http = otel_context.set_value(otel_context._SUPPRESS_HTTP_INSTRUMENTATION_KEY, 1, Context())
+    assert all(map(suppressed, (plain, own, http)))
+    assert not suppressed(Context({"something": "else"}))

@@ -60,6 +60,20 @@ def with_span(span: Any, parent: Context | None = None) -> Context:
     return context
 
 
+# Instrumentations look for plain names and for the API's own keys, which are made anew in each process.
+_SUPPRESSED = (
+    "suppress_instrumentation",
+    "suppress_http_instrumentation",
+    getattr(api, "_SUPPRESS_INSTRUMENTATION_KEY", ""),
+    getattr(api, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", ""),
+)
+
+
+def suppressed(context: Context) -> bool:
+    """Whether calls made here are nobody's business: those of exporters."""
+    return len(context) > 0 and any(context.get(key) for key in _SUPPRESSED)
+
+
 def is_default(provider: Any) -> bool:
     """Whether one of OpenTelemetry's three providers is the API's own, which does nothing: nobody has set another."""
     module: str = type(provider).__module__

@@ -54,7 +54,7 @@ class Exchange:
     """One request and its response."""
 
     __slots__ = (
-        "_active", "_bound", "_correlation", "_middleware", "_send", "_token", "complete", "ended_ns",
+        "_active", "_bound", "_correlation", "_middleware", "_send", "_sent_ns", "_token", "complete", "ended_ns",
         "error", "headers", "method", "path", "scope",
         "sent_bytes", "span", "started_ns", "status",
     )  # fmt: skip
@@ -67,7 +67,7 @@ class Exchange:
         self.headers: dict[bytes, bytes] = dict(given)
         if len(self.headers) != len(given):
             self.headers = joined(given)
-        self.status = self.sent_bytes = self.ended_ns = 0
+        self.status = self.sent_bytes = self.ended_ns = self._sent_ns = 0
         self.error, self.complete = "", False
         self.span: Any = None
         self._correlation = b""
@@ -125,7 +125,7 @@ class Exchange:
 
     async def _last(self, message: Message) -> None:
         await self._send(message)
-        self.complete = True
+        self.complete, self._sent_ns = True, time.time_ns()
         # An error page may be followed by the exception that it stands for: frameworks raise it again.
         if self.status < SERVER_ERROR:
             self.finish()
@@ -152,7 +152,7 @@ class Exchange:
         """The last byte is out: write down everything, once."""
         if self.ended_ns:
             return
-        self.ended_ns = time.time_ns()
+        self.ended_ns = self._sent_ns or time.time_ns()
         if self._active is not None:
             self._active.add(-1)
         try:

@@ -16,7 +16,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gnomon.context import SPAN_KEY, Context, attach, current, detach, with_span
+from gnomon.context import SPAN_KEY, Context, attach, current, detach, suppressed, with_span
 from gnomon.integrations.http_server import METHODS, OTHER_METHOD
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Histogram
@@ -177,13 +177,6 @@ class Attempt:
             span.end()
         except Exception:
             log.exception("A request could not be written down")
-
-
-def suppressed(context: Context) -> bool:
-    """Whether calls made here are nobody's business: those of exporters."""
-    return len(context) > 0 and (
-        context.get("suppress_instrumentation") is not None or context.get("suppress_http_instrumentation") is not None
-    )
 
 
 def without_credentials(url: str) -> str:

@@ -24,8 +24,7 @@ import redis.client
 import redis.cluster
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gnomon.context import SPAN_KEY, Context, attach, current, detach, with_span
-from gnomon.integrations.http_client import suppressed
+from gnomon.context import SPAN_KEY, Context, attach, current, detach, suppressed, with_span
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Histogram
 

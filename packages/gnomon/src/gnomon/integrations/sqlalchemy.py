@@ -19,8 +19,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.pool import Pool, QueuePool
 
-from gnomon.context import SPAN_KEY, attach, current, detach, with_span
-from gnomon.integrations.http_client import suppressed
+from gnomon.context import SPAN_KEY, attach, current, detach, suppressed, with_span
 from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Counter, Histogram, ObservableUpDownCounter
 from gnomon.privacy.sql import operation_and_table, sanitised

@@ -326,14 +326,18 @@ class Span(ApiSpan):
         if status is not None:
             if status[0] is ERROR:
                 local.failed = True
-            mask = self._recording.attributes.mask
-            rest += wire.status(status[0].value, mask("status", status[1]) if mask and status[1] else status[1])
+            rest += wire.status(status[0].value, self._worded(status[1]) if status[1] else "")
         if local.state:
             rest += wire.state(local.state)
         if self._dropped is not None:
             rest += wire.dropped(*self._dropped)
         flags = (wire.REMOTE_PARENT if self.remote else wire.LOCAL_PARENT) | self.sampled
         return wire.span(self.trace, self.id, self.parent, self.start_time, self.end_time or 0, flags, rest)
+
+    def _worded(self, words: str) -> str:
+        """A status's description as it may leave."""
+        texts = self._recording.attributes
+        return (texts.mask("status", words) if texts.mask else words)[: texts.longest]
 
     def _held(self, held: list[tuple[Lane, bytes]], record: bytes) -> None:
         """Keep back a record of a trace that was not sampled; its root decides whether it was worth keeping."""
