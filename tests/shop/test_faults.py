@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon.metrics import process_metrics
 from gnomon_shop.faults import command, plan, truth
 from gnomon_shop.faults.kinds import CALLERS, KINDS, LOAD
 from gnomon_shop.faults.plan import SECOND_NS, STRENGTHS, Fault, Plan, PlanError, parse
@@ -206,7 +207,8 @@ def test_kind_is_told_in_full(kind: str) -> None:
 
 def test_names_are_the_shop_s_own() -> None:
     """Every metric and attribute that the catalogue names is one that the services make."""
-    sources = [path for part in ("parts", "services") for path in (SHOP / part).glob("*.py")]
+    sources = [path for part in ("parts", "services") for path in (SHOP / part).rglob("*.py")]
+    sources.append(Path(process_metrics.__file__))  # what the SDK makes of every process
     made = "\n".join(path.read_text("utf-8") for path in sources)
     texts = " ".join(f"{kind.traces} {kind.metrics} {kind.logs}" for kind in KINDS.values())
     named = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", texts))

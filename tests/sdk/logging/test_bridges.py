@@ -332,6 +332,7 @@ def test_servers_keep_their_handlers_where_we_show_nothing(make: Any) -> None:
     own = logging.NullHandler()
     logger.handlers, logger.propagate = [own], False
     logger.setLevel("INFO")
+    logging.getLogger("uvicorn.error").setLevel("NOTSET")  # a server in another test has set it
     try:
         undo = servers.install(access_log=False, shown=False)
         assert servers.install(access_log=False, shown=False) is servers.nothing

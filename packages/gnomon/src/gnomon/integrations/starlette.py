@@ -104,6 +104,8 @@ def route(scope: Scope) -> str:
     what its parameters took there is replaced by their names again.
     """
     taken = scope.get("route")
+    if taken is None and "router" not in scope:  # answered before any router was asked: by a middleware
+        return _would_take(scope)
     # FastAPI's included routers keep the whole path beside the route, which knows its own part only.
     inner: Any = scope.get("fastapi")
     effective = inner.get("effective_route_context") if inner.__class__ is dict else None
@@ -117,3 +119,12 @@ def route(scope: Scope) -> str:
         if name not in own:
             mounted = mounted.replace(f"/{value}", f"/{{{name}}}")
     return mounted + path
+
+
+def _would_take(scope: Scope) -> str:
+    """The template of the route that a request would have taken, had a middleware not answered it."""
+    for one in getattr(scope.get("app"), "routes", ()):
+        match, inner = one.matches(scope)
+        if match is Match.FULL:
+            return route({**scope, "route": one, **inner})
+    return ""

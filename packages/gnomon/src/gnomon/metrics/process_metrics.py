@@ -82,6 +82,19 @@ def page_faults() -> Pairs:
     return [(used.ru_majflt, {kind: "major"}), (used.ru_minflt, {kind: "minor"})]
 
 
+class _Utilization:
+    """Cores in use since the last reading."""
+
+    def __init__(self) -> None:
+        self._at_s, self._used_s = time.monotonic(), time.process_time()
+
+    def __call__(self) -> float:
+        at_s, used_s = time.monotonic(), time.process_time()
+        ratio = (used_s - self._used_s) / max(at_s - self._at_s, 1e-3)
+        self._at_s, self._used_s = at_s, used_s
+        return max(ratio, 0.0)  # a forked child begins to count anew
+
+
 def uptime() -> float:
     """Seconds since the process began to measure, which is when it imported this."""
     return time.time() - _born_s
@@ -103,6 +116,7 @@ INSTRUMENTS: tuple[tuple[type[Observable], str, Callable[[], Any], str, str], ..
     (_SUM, "process.disk.io", disk, "By", "Bytes read from and written to disks"),
     (_SUM, "process.context_switches", context_switches, "{context_switch}", "Context switches"),
     (_SUM, "process.paging.faults", page_faults, "{fault}", "Page faults"),
+    (ObservableGauge, "process.cpu.utilization", _Utilization(), "1", "Cores in use since the last reading"),
     (_VALUE, "process.uptime", uptime, "s", "Time since the process began to measure"),
     (_SUM, "cpython.gc.collections", garbage("collections"), "{collection}", "Runs of the garbage collector"),
     (_SUM, "cpython.gc.collected_objects", garbage("collected"), "{object}", "Objects that were collected"),
