@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from tests.sdk.asgi.served import active, counts, raw, serving, sizes, until
 
 import gnomon
-from gnomon.testing import Capture
+from gnomon.testing import Capture, capture
 from gnomon.tracing.span import Span
 
 Serve = Callable[[Any], int]
@@ -360,3 +360,31 @@ def test_instrumented_after_it_has_served(captured: Capture, serve: Serve) -> No
     httpx.get(f"http://127.0.0.1:{port}/users/1")
     until(lambda: len(captured.spans) >= 2)
     assert [span.name for span in captured.spans] == ["GET /users/{user}"] * 2
+
+
+async def test_a_middleware_that_answers_itself_answers_for_a_route() -> None:
+    """A gate in front of the router: its refusals stand under the route that was asked for, included or not."""
+
+    class Gate:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                await PlainTextResponse("no", 403)(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+
+    included = APIRouter(prefix="/shop")
+    included.add_api_route("/products/{number}", dict)
+    with capture() as captured:
+        app = FastAPI()
+        app.add_api_route("/plain/{name}", dict)
+        app.include_router(included)
+        app.add_middleware(Gate)
+        gnomon.instrument(app)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            for path in ("/plain/a", "/shop/products/3", "/nowhere"):
+                assert (await client.get(path)).status_code == 403
+    served = [span.name for span in captured.spans if span.kind is SpanKind.SERVER]
+    assert served == ["GET /plain/{name}", "GET /shop/products/{number}", "GET"]

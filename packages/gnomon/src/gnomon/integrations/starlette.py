@@ -1,6 +1,6 @@
 """Starlette and FastAPI: every application that is built from now on, or one that exists already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -123,8 +123,16 @@ def route(scope: Scope) -> str:
 
 def _would_take(scope: Scope) -> str:
     """The template of the route that a request would have taken, had a middleware not answered it."""
-    for one in getattr(scope.get("app"), "routes", ()):
-        match, inner = one.matches(scope)
-        if match is Match.FULL:
-            return route({**scope, "route": one, **inner})
+    return _among(getattr(scope.get("app"), "routes", ()), scope)
+
+
+def _among(candidates: Iterable[Any], scope: Scope) -> str:
+    for one in candidates:
+        # A router that FastAPI has included knows the whole paths of what is in it.
+        within = getattr(one, "effective_candidates", None)
+        if within is not None:
+            if found := _among(within(), scope):
+                return found
+        elif one.matches(scope)[0] is Match.FULL:
+            return str(getattr(one, "path", ""))
     return ""
