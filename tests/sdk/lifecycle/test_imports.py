@@ -69,7 +69,7 @@ def test_an_unknown_name() -> None:
 
 
 needs_registry = pytest.mark.skipif(
-    os.environ.get("GNOMON_REGISTRY") != "1", reason="installs from the package registry: set GNOMON_REGISTRY=1"
+    os.environ.get("FROM_REGISTRY") != "1", reason="installs from the package registry: set FROM_REGISTRY=1"
 )
 
 
