@@ -30,7 +30,7 @@ from gnomon.logging import exceptions
 from gnomon.logging.bridges import servers
 from gnomon.logging.categories import LogCategory
 from gnomon.logging.levels import Levels
-from gnomon.logging.pipeline import Pipeline, use
+from gnomon.logging.pipeline import Pipeline, uncounted, use
 from gnomon.logging.sampling import Sampling
 from gnomon.logging.writer import console
 from gnomon.metrics.component import MetricsPart
@@ -328,7 +328,7 @@ class ObservabilityManager:
             describe=self.issues.attributes if self.config.issues.enabled else exceptions.described,
             most_fields=settings.attribute_count,
             longest=settings.attribute_value_chars or LONGEST_VALUE,
-            on_security=self.metrics.security_counter() if self.metrics is not None else _uncounted,
+            on_security=self.metrics.security_counter() if self.metrics is not None else uncounted,
         )
         self._pumps[0].every(1.0, pipeline.levels.tick)
         return pipeline
@@ -451,10 +451,6 @@ def _masker(config: "ObservabilityConfig") -> Masker | None:
         allowed_patterns=privacy.allowed_patterns,
         secret_keys=privacy.secret_keys,
     )
-
-
-def _uncounted(_: str) -> None:
-    """Metrics are switched off."""
 
 
 def _masks(mask: Masker | None) -> dict[str, Mask | None]:

@@ -24,7 +24,7 @@ from gnomon.integrations.http_server import (
     correlation_id,
     excluding,
 )
-from gnomon.integrations.telemetry import Telemetry
+from gnomon.integrations.telemetry import Measure, Telemetry
 from gnomon.logging.binding import Binding
 from gnomon.logging.categories import LogCategory, LogLevel
 from gnomon.logging.source import Source
@@ -73,7 +73,7 @@ class Exchange:
         self._correlation = b""
         self._bound: Binding | None = None
         self.started_ns = time.time_ns()
-        self._active: Any = None
+        self._active: Measure | None = None
 
     def begin(self) -> Any:
         """Start the span; return the context in which the application is to run."""
@@ -154,7 +154,7 @@ class Exchange:
             return
         self.ended_ns = self._sent_ns or time.time_ns()
         if self._active is not None:
-            self._active.add(-1)
+            self._active(-1)
         try:
             self._written(self.ended_ns)
         except Exception:  # noqa: BLE001 - the answer is the application's; what we make of it changes nothing
@@ -222,7 +222,7 @@ class Middleware:
         self._faults = 0
         self._endpoint, self._metrics_path = telemetry.endpoint, telemetry.options.get("metrics_path", "")
         self._excluded = excluding(telemetry.options.get("excluded_urls", ()))
-        self._cells: dict[tuple[str, str], Any] = {}
+        self._adds: dict[tuple[str, str], Measure] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, connection or lifespan."""
@@ -312,18 +312,17 @@ class Middleware:
 
         return sending
 
-    def active(self, method: str, scope: Scope) -> Any:
-        """One more request in progress."""
+    def active(self, method: str, scope: Scope) -> Measure:
+        """One more request in progress; returns what takes it away again."""
         key = (method, scope.get("scheme", "http"))
         try:
-            cell = self._cells[key]
+            add = self._adds[key]
         except KeyError:
-            if len(self._cells) > 64:  # noqa: PLR2004 - a client has invented methods
-                self._cells.clear()
-            cell = self._cells[key] = self.served.active(*key)
-        if cell is not None:
-            cell.add(1)
-        return cell
+            if len(self._adds) > 64:  # noqa: PLR2004 - a client has invented methods
+                self._adds.clear()
+            add = self._adds[key] = self.served.active(*key)
+        add(1)
+        return add
 
 
 def joined(given: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -9,8 +9,7 @@ combination, with the cell of its metric beside it.
 """
 
 import logging
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import MutableMapping
 from time import perf_counter
 from typing import Any
 
@@ -18,8 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from gnomon.context import SPAN_KEY, Context, attach, current, detach, suppressed, with_span
 from gnomon.integrations.http_server import METHODS, OTHER_METHOD
-from gnomon.integrations.telemetry import Telemetry
-from gnomon.metrics.instruments import Histogram
+from gnomon.integrations.telemetry import Known, Telemetry
 
 log = logging.getLogger("gnomon.integrations")
 
@@ -31,19 +29,6 @@ CLIENT_ERROR = 400
 
 Key = tuple[str, str, int | None, int, str, str]
 """method, host, port, status (0: none came), HTTP version, error type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """All that repeats of one kind of attempt.
-
-    Attributes:
-        block: the span's attributes, encoded, and what they are.
-        observe: takes the duration in seconds.
-    """
-
-    block: tuple[bytes, Mapping[str, Any]]
-    observe: Callable[[float], None]
 
 
 class Requests:
@@ -60,12 +45,9 @@ class Requests:
         self.begin_span = telemetry.tracer(name).begin
         self.headers = telemetry.propagator.headers
         self._encode = attributes.encode
-        self._duration: Histogram | None = None
-        if telemetry.metrics is not None:
-            self._duration = Histogram(
-                "http.client.request.duration", "Duration of HTTP client requests.", None,
-                unit="s", registry=telemetry.metrics,
-            )  # fmt: skip
+        self._observing = telemetry.histogram(
+            "http.client.request.duration", "Duration of HTTP client requests.", unit="s"
+        )
 
     def attempt(self, method: str, url: str, server: tuple[str, str, int | None], resent: int) -> "Attempt | None":
         """An attempt that begins now, current from now on; None where it shall leave no trace.
@@ -105,8 +87,7 @@ class Requests:
         if error:
             labels["error.type"] = error
         pairs = labels if shown is method else {**labels, "http.request.method_original": method}
-        observe = _nothing if self._duration is None else self._duration.labels(**labels).observe
-        known = self._known[key] = Known((self._encode(pairs), pairs), observe)
+        known = self._known[key] = Known((self._encode(pairs), pairs), self._observing(**labels))
         return known
 
 
@@ -188,7 +169,3 @@ def without_credentials(url: str) -> str:
         return url
     hidden = "REDACTED:REDACTED" if ":" in credentials else "REDACTED"
     return f"{scheme}{mark}{hidden}@{host}{rest[ends:]}"
-
-
-def _nothing(_: float) -> None:
-    """Metrics are switched off."""

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gnomon.integrations.telemetry import Telemetry
-from gnomon.metrics.instruments import Histogram, UpDownCounter
+from gnomon.integrations.telemetry import Measure, Telemetry
 from gnomon.wire.attributes import KeyValues
 from gnomon.wire.logs import ATTRIBUTES
 
@@ -51,9 +50,9 @@ class Known:
     message: str
     block: tuple[bytes, Mapping[str, Any]]
     logged: bytes
-    duration: Callable[[float], None]
-    request_size: Callable[[float], None]
-    response_size: Callable[[float], None]
+    duration: Measure
+    request_size: Measure
+    response_size: Measure
 
 
 class Served:
@@ -66,27 +65,19 @@ class Served:
     def __init__(self, telemetry: Telemetry) -> None:
         self._attributes = telemetry.tracers.recording.attributes
         self._known: dict[Key, Known] = self._attributes.blocks()
-        registry = telemetry.metrics
-        self._duration: Histogram | None = None
-        self._request_size: Histogram | None = None
-        self._response_size: Histogram | None = None
-        self._active: UpDownCounter | None = None
-        if registry is None:
-            return
-        self._duration = Histogram(
-            "http.server.request.duration", "Duration of HTTP server requests.", None, unit="s", registry=registry
+        self._duration = telemetry.histogram(
+            "http.server.request.duration", "Duration of HTTP server requests.", unit="s"
         )
-        self._request_size = Histogram(
-            "http.server.request.body.size", "Size of HTTP server request bodies.", None, unit="By",
-            bounds=SIZE_BOUNDS_BYTES, registry=registry,
+        self._request_size = telemetry.histogram(
+            "http.server.request.body.size", "Size of HTTP server request bodies.", unit="By", bounds=SIZE_BOUNDS_BYTES
+        )
+        self._response_size = telemetry.histogram(
+            "http.server.response.body.size", "Size of HTTP server response bodies.", unit="By",
+            bounds=SIZE_BOUNDS_BYTES,
         )  # fmt: skip
-        self._response_size = Histogram(
-            "http.server.response.body.size", "Size of HTTP server response bodies.", None, unit="By",
-            bounds=SIZE_BOUNDS_BYTES, registry=registry,
-        )  # fmt: skip
-        self._active = UpDownCounter(
+        self._active = telemetry.up_down_counter(
             "http.server.active_requests", "Number of active HTTP server requests.",
-            ("http.request.method", "url.scheme"), unit="{request}", registry=registry,
+            ("http.request.method", "url.scheme"), unit="{request}",
         )  # fmt: skip
 
     def known(self, key: Key) -> Known:
@@ -94,11 +85,10 @@ class Served:
         found = self._known.get(key)
         return self._learnt(key) if found is None else found
 
-    def active(self, method: str, scheme: str) -> Any:
-        """The cell that counts requests in progress, or None."""
-        if self._active is None:
-            return None
-        return self._active.cell(method if method in METHODS else OTHER_METHOD, scheme)
+    def active(self, method: str, scheme: str) -> Measure:
+        """What adds to the requests in progress."""
+        shown = method if method in METHODS else OTHER_METHOD
+        return self._active(**{"http.request.method": shown, "url.scheme": scheme})
 
     def _learnt(self, key: Key) -> Known:
         method, route, status, scheme, host, version, error = key
@@ -126,23 +116,15 @@ class Served:
             f"{name} {status}",
             (self._attributes.encode(pairs), pairs),
             KeyValues(ATTRIBUTES, self._attributes.mask).encode(pairs),
-            _observe(self._duration, labels),
-            _observe(self._request_size, labels),
-            _observe(self._response_size, labels),
+            self._duration(**labels),
+            self._request_size(**labels),
+            self._response_size(**labels),
         )
         if len(method) + len(host) <= LONGEST_KNOWN:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known[key] = known
         return known
-
-
-def _observe(histogram: Any, labels: Mapping[str, Any]) -> Callable[[float], None]:
-    return _nothing if histogram is None else histogram.labels(**labels).observe
-
-
-def _nothing(_: float) -> None:
-    """Metrics are switched off."""
 
 
 def host_and_port(host: str) -> tuple[str, int | None]:

@@ -10,8 +10,7 @@ import functools
 import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from time import perf_counter
 from typing import Any
@@ -25,8 +24,7 @@ import redis.cluster
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gnomon.context import SPAN_KEY, Context, attach, current, detach, suppressed, with_span
-from gnomon.integrations.telemetry import Telemetry
-from gnomon.metrics.instruments import Histogram
+from gnomon.integrations.telemetry import OPERATION_DURATION, Known, Telemetry
 
 log = logging.getLogger("gnomon.integrations")
 
@@ -63,14 +61,6 @@ Server = tuple[str, int | None, str]
 """Host or path of the socket, port, number of the database."""
 Key = tuple[Server, str, str, str, str]
 """server, operation, text, status of the response, error type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """All that repeats of one kind of operation: the span's attributes, encoded, and the cell of its duration."""
-
-    block: tuple[bytes, Mapping[str, Any]]
-    observe: Callable[[float], None]
 
 
 def install(telemetry: Telemetry) -> Callable[[], None]:
@@ -132,12 +122,7 @@ class Operations:
         self._shapes: dict[tuple[str, str, int], tuple[str, str]] = {}
         self.begin_span = telemetry.tracer("gnomon.integrations.redis").begin
         self._encode = attributes.encode
-        self._duration: Histogram | None = None
-        if telemetry.metrics is not None:
-            self._duration = Histogram(
-                "db.client.operation.duration", "Duration of database client operations.", None,
-                unit="s", registry=telemetry.metrics,
-            )  # fmt: skip
+        self._observing = telemetry.histogram(*OPERATION_DURATION, unit="s")
 
     def command(self, client: Any, args: tuple[Any, ...]) -> "Operation | None":
         """A command that is sent now; None where it shall leave no trace."""
@@ -191,8 +176,7 @@ class Operations:
         if error:
             labels["error.type"] = error
         pairs = {**labels, "db.query.text": text}
-        observe = _nothing if self._duration is None else self._duration.labels(**labels).observe
-        known = self._known[key] = Known((self._encode(pairs), pairs), observe)
+        known = self._known[key] = Known((self._encode(pairs), pairs), self._observing(**labels))
         return known
 
     def _shape(self, args: Sequence[Any]) -> tuple[str, str]:
@@ -291,7 +275,3 @@ def _status(error: BaseException) -> str:
         return ""
     found = _CODE.match(str(error))
     return found[0] if found else "ERR"
-
-
-def _nothing(_: float) -> None:
-    """Metrics are switched off."""

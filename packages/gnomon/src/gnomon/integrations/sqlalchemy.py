@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.pool import Pool, QueuePool
 
 from gnomon.context import SPAN_KEY, attach, current, detach, suppressed, with_span
-from gnomon.integrations.telemetry import Telemetry
+from gnomon.integrations.telemetry import OPERATION_DURATION, Known, Telemetry
 from gnomon.metrics.instruments import Counter, Histogram, ObservableUpDownCounter
 from gnomon.privacy.sql import operation_and_table, sanitised
 from gnomon.process.forks import after_fork
@@ -42,12 +42,10 @@ FINE: Failure = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What repeats of a statement that ends in the same way: name and attributes of the span, cell of the duration."""
+class Named(Known):
+    """What repeats of a statement that ends in the same way, with the name of its span."""
 
     name: str
-    block: tuple[bytes, Mapping[str, Any]]
-    observe: Callable[[float], None]
 
 
 def install(telemetry: Telemetry) -> Callable[[], None]:
@@ -80,7 +78,7 @@ class Statement:
 
     __slots__ = ("batch", "database", "fine", "span", "started_s", "text", "token")
 
-    def __init__(self, database: "Database", text: str, batch: int, fine: Known, span: Any, token: Any) -> None:
+    def __init__(self, database: "Database", text: str, batch: int, fine: Named, span: Any, token: Any) -> None:
         self.database, self.text, self.batch, self.fine, self.span, self.token = (
             database,
             text,
@@ -109,14 +107,10 @@ class Engines:
     def __init__(self, telemetry: Telemetry) -> None:
         self.begin_span = telemetry.tracer("gnomon.integrations.sqlalchemy").begin
         self.attributes = telemetry.tracers.recording.attributes
-        self.duration: Histogram | None = None
+        self.observing = telemetry.histogram(*OPERATION_DURATION, unit="s")
         self.pools: Pools | None = None
         self._databases: dict[int, Database] = {}
         if telemetry.metrics is not None:
-            self.duration = Histogram(
-                "db.client.operation.duration", "Duration of database client operations.", None,
-                unit="s", registry=telemetry.metrics,
-            )  # fmt: skip
             self.pools = Pools(telemetry, lambda: list(self._databases.values()))
         after_fork(self._forked)
 
@@ -190,7 +184,7 @@ class Database:
         url = engine.url
         backend = url.get_backend_name()
         self._engines, self._dialect = engines, dialect
-        self._known: dict[tuple[str, bool, Failure], Known] = engines.attributes.blocks()
+        self._known: dict[tuple[str, bool, Failure], Named] = engines.attributes.blocks()
         self._ansi_quotes = backend not in {"mysql", "mariadb"}
         self._labels: dict[str, Any] = {"db.system.name": SYSTEMS.get(backend, backend)}
         if url.database:
@@ -205,7 +199,7 @@ class Database:
         self.pending = 0
         self._cells = None if engines.pools is None else engines.pools.cells(self.pool_name)
 
-    def known(self, statement: str, batch: bool, failure: Failure) -> Known:
+    def known(self, statement: str, batch: bool, failure: Failure) -> Named:
         """What is known of a statement; worked out the first time."""
         found = self._known.get((statement, batch, failure))
         return self._learnt(statement, batch, failure) if found is None else found
@@ -232,7 +226,7 @@ class Database:
             log.exception("A connection could not be followed")
         return connection
 
-    def _learnt(self, statement: str, batch: bool, failure: Failure) -> Known:
+    def _learnt(self, statement: str, batch: bool, failure: Failure) -> Named:
         text = sanitised(statement, ansi_quotes=self._ansi_quotes)
         operation, table = operation_and_table(statement, ansi_quotes=self._ansi_quotes)
         if batch and operation:
@@ -251,10 +245,9 @@ class Database:
         pairs = {**labels, "db.query.text": text}
         if summary:
             pairs["db.query.summary"] = summary
-        duration = self._engines.duration
-        observe = _nothing if duration is None else duration.labels(**labels).observe
         block = (self._engines.attributes.encode(pairs), pairs)
-        known = Known(summary or self._labels.get("db.namespace") or self._labels["db.system.name"], block, observe)
+        name = summary or self._labels.get("db.namespace") or self._labels["db.system.name"]
+        known = Named(block, self._engines.observing(**labels), name)
         if len(statement) <= LONGEST_REMEMBERED:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
@@ -385,7 +378,3 @@ def _code(error: BaseException) -> str:
             return code
     number = error.args[0] if error.args else None
     return str(number) if isinstance(number, int) else ""
-
-
-def _nothing(_: float) -> None:
-    """Metrics are switched off."""

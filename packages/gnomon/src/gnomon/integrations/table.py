@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from gnomon.integrations import importing
-from gnomon.integrations.telemetry import Telemetry
+from gnomon.integrations.telemetry import Integration, Telemetry
 
 log = logging.getLogger("gnomon.integrations")
 
@@ -90,7 +90,8 @@ class Integrations:
 
     def _ours(self, name: str, module: str) -> None:
         options = {**self._telemetry.options, **self._telemetry.options.get(name, {})}
-        self._undo[name] = importlib.import_module(module).install(replace(self._telemetry, options=options))
+        integration: Integration = importlib.import_module(module)
+        self._undo[name] = integration.install(replace(self._telemetry, options=options))
 
     def _stock(self, name: str, instrumentor: str) -> None:
         module, _, attribute = instrumentor.partition(":")

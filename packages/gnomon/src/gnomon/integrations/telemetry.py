@@ -1,15 +1,30 @@
 """What an integration is given, and what it gives back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gnomon.logging.source import Source
 from gnomon.metrics.endpoint import Endpoint
+from gnomon.metrics.instruments import Histogram, UpDownCounter
 from gnomon.metrics.registry import Registry
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer, TracerProvider
 from gnomon.version import __version__
+
+Measure = Callable[[float], object]
+"""Takes a measurement."""
+
+OPERATION_DURATION = ("db.client.operation.duration", "Duration of database client operations.")
+"""Name and description: all database clients measure into one instrument."""
+
+
+def _nothing(_: float) -> None:
+    """Metrics are switched off."""
+
+
+def _unmeasured(**_: Any) -> Measure:
+    return _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,40 @@ class Telemetry:
     def tracer(self, name: str) -> Tracer:
         """The tracer of an integration; its `begin` is the fast door."""
         return self.tracers.get_tracer(name, __version__)
+
+    def histogram(
+        self, name: str, description: str, labels: Iterable[str] | None = None, **settings: Any
+    ) -> Callable[..., Measure]:
+        """What gives, for a label set, the function that takes its measurements; one that does nothing without metrics.
+
+        The arguments are those of `metrics.Histogram`.
+        """
+        if self.metrics is None:
+            return _unmeasured
+        made = Histogram(name, description, labels, registry=self.metrics, **settings)
+        return lambda **labelled: made.labels(**labelled).observe
+
+    def up_down_counter(
+        self, name: str, description: str, labels: Iterable[str] | None = None, **settings: Any
+    ) -> Callable[..., Measure]:
+        """As `histogram`: what gives the function that adds to a label set."""
+        if self.metrics is None:
+            return _unmeasured
+        made = UpDownCounter(name, description, labels, registry=self.metrics, **settings)
+        return lambda **labelled: made.labels(**labelled).add
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that repeats of one kind of operation, worked out once.
+
+    Attributes:
+        block: the span's attributes, encoded, and what they are.
+        observe: takes the duration in seconds.
+    """
+
+    block: tuple[bytes, Mapping[str, Any]]
+    observe: Measure
 
 
 class Integration(Protocol):

@@ -24,7 +24,7 @@ OTHERS = "gnomon.others"
 _log = logging.getLogger("gnomon.logging")
 
 
-def _uncounted(event: str) -> None:
+def uncounted(event: str) -> None:
     """Nobody counts security events."""
 
 
@@ -63,7 +63,7 @@ class Pipeline:
         mask: Mask | None = None,
         masks: Mapping[str, Mask | None] | None = None,
         describe: Callable[[BaseException], Mapping[str, Any]] = exceptions.described,
-        on_security: Callable[[str], object] = _uncounted,
+        on_security: Callable[[str], object] = uncounted,
         time_ns: Callable[[], int] = time.time_ns,
         most_fields: int = MOST_FIELDS,
         longest: int = LONGEST_VALUE,

@@ -116,7 +116,7 @@ INSTRUMENTS: tuple[tuple[type[Observable], str, Callable[[], Any], str, str], ..
     (_SUM, "process.disk.io", disk, "By", "Bytes read from and written to disks"),
     (_SUM, "process.context_switches", context_switches, "{context_switch}", "Context switches"),
     (_SUM, "process.paging.faults", page_faults, "{fault}", "Page faults"),
-    (ObservableGauge, "process.cpu.utilization", _Utilization(), "1", "Cores in use since the last reading"),
+    (_VALUE, "process.cpu.utilization", _Utilization(), "1", "Cores in use since the last reading"),
     (_VALUE, "process.uptime", uptime, "s", "Time since the process began to measure"),
     (_SUM, "cpython.gc.collections", garbage("collections"), "{collection}", "Runs of the garbage collector"),
     (_SUM, "cpython.gc.collected_objects", garbage("collected"), "{object}", "Objects that were collected"),

@@ -7,7 +7,7 @@ another meaning, and both what is stored and what other SDKs send by default hav
 https://github.com/open-telemetry/semantic-conventions/blob/v1.37.0/docs/rpc/grpc.md
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -19,8 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from gnomon.context import SPAN_KEY, Context, current, with_span
 from gnomon.integrations.grpc.addresses import Pairs, client_of
 from gnomon.integrations.grpc.status import CANCELLED, CLIENT_ERRORS, CODES, SERVER_ERRORS, UNKNOWN, number, text
-from gnomon.integrations.telemetry import Telemetry
-from gnomon.metrics.instruments import Histogram, UpDownCounter
+from gnomon.integrations.telemetry import Known, Telemetry
 from gnomon.metrics.said import say_once
 from gnomon.tracing.propagation import BAGGAGE, TRACEPARENT, TRACESTATE, parsed_traceparent, traceparent
 
@@ -37,17 +36,13 @@ OTHER = "_OTHER"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Known):
     """All that repeats of the calls of one method that end in the same way.
 
     Attributes:
-        block: the span's attributes, encoded, and what they are.
-        observe: takes the duration in seconds.
         error: whether the status is an error on this side.
     """
 
-    block: tuple[bytes, Mapping[str, Any]]
-    observe: Callable[[float], None]
     error: bool
 
 
@@ -68,19 +63,15 @@ class Side:
         self.quiet = frozenset(telemetry.options.get("excluded_services", QUIET_SERVICES))
         self.begin_span = telemetry.tracer("gnomon.integrations.grpc").begin
         self.attributes = telemetry.tracers.recording.attributes
-        registry = telemetry.metrics
-        self.duration: Histogram | None = None
-        self.active: UpDownCounter | None = None
-        if registry is not None:
-            named = ("rpc.system", "rpc.service", "rpc.method")
-            self.duration = Histogram(
-                f"rpc.{word}.duration", f"Duration of gRPC calls, as their {word} sees them.",
-                (*named, "rpc.grpc.status_code"), unit="s", registry=registry,
-            )  # fmt: skip
-            self.active = UpDownCounter(
-                f"rpc.{word}.active_requests", f"gRPC calls in progress, as their {word} sees them.",
-                named, unit="{request}", registry=registry,
-            )  # fmt: skip
+        named = ("rpc.system", "rpc.service", "rpc.method")
+        self.duration = telemetry.histogram(
+            f"rpc.{word}.duration", f"Duration of gRPC calls, as their {word} sees them.",
+            (*named, "rpc.grpc.status_code"), unit="s",
+        )  # fmt: skip
+        self.active = telemetry.up_down_counter(
+            f"rpc.{word}.active_requests", f"gRPC calls in progress, as their {word} sees them.",
+            named, unit="{request}",
+        )  # fmt: skip
         self._methods: dict[str, Method] = {}
 
     @cached_property
@@ -109,7 +100,7 @@ class Method:
         service, _, method = path.removeprefix("/").rpartition("/")
         self.labels = {"rpc.system": "grpc", "rpc.service": service or OTHER, "rpc.method": method}
         self.traced = service not in side.quiet
-        self.active = _nothing if side.active is None else side.active.labels(**self.labels).add
+        self.active = side.active(**self.labels)
         self._outcomes: dict[tuple[int, Pairs], Outcome] = side.attributes.blocks()
 
     def outcome(self, code: int, peer: Pairs) -> Outcome:
@@ -126,17 +117,13 @@ class Method:
         labels = {**self.labels, "rpc.grpc.status_code": str(code)}
         outcome = Outcome(
             (side.attributes.encode(pairs), pairs),
-            _nothing if side.duration is None else side.duration.labels(**labels).observe,
+            side.duration(**labels),
             error,
         )
         if len(self._outcomes) >= MOST_OUTCOMES:
             self._outcomes.clear()
         self._outcomes[code, peer] = outcome
         return outcome
-
-
-def _nothing(_: float) -> None:
-    """Metrics are switched off."""
 
 
 class Call:
