@@ -44,6 +44,18 @@ def own_gnomon() -> Iterator[Server]:
         server.stop()
 
 
+# These ask how the SDK behaves while a loop stalls or a service works, in real time: on a machine that gives the
+# watchdog no CPU for half a second there is nothing to see. All else has one try; another one is told as `R`.
+REAL_TIME = ("tests/sdk/stalls/", "tests/sdk/budget/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of real time three tries."""
+    for item in items:
+        if item.nodeid.startswith(REAL_TIME):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 _evaluated: list[str] = []
 
 

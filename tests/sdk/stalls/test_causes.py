@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -163,8 +164,7 @@ def test_a_stopped_process_blames_no_line() -> None:
     finally:
         process.kill()
         process.wait()
-    assert told.startswith("the event loop could not run for 2.")
-    assert told.endswith(": the process got no CPU\n")
+    assert re.match(r"the event loop could not run for [2-9]\.\d s: the process got no CPU", told)
 
 
 def test_a_forked_child_watches_its_own_loops(asyncio_service: Any) -> None:

@@ -172,6 +172,19 @@ def test_a_line_is_told_of_once_in_ten_seconds(service: Any) -> None:
     assert cell.value == 2
 
 
+def test_one_after_another_are_all_seen(service: Any) -> None:
+    """What waited while one blocked begins right after it and blocks too: no time is lost between them.
+
+    How many stalls these are is the loop's matter: asyncio runs callbacks that wait together in one turn.
+    """
+    with service.served(app):
+        with ThreadPoolExecutor(3) as callers:
+            assert list(callers.map(lambda _: service.ask("/sleep/1", "POST"), range(3))) == [200] * 3
+        told = service.reporter.stalls
+        service.until(lambda: sum(stall.duration_s for stall in told) > 3 * 0.5 * 0.9)
+        assert all(stall.line.function == "price" for stall in told)
+
+
 def test_nothing_is_told_of_a_service_that_waits_well(service: Any) -> None:
     """Slow is not blocked."""
     with service.served(app):

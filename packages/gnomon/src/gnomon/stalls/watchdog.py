@@ -153,7 +153,9 @@ class Watchdog:
                 self._look_at(watched, frame, now_s, overslept_s)
             elif watched.answered_s is None:
                 self._wait_for(watched, frame, now_s, overslept_s)
-            elif watched.settled:
+            elif watched.settled or now_s - watched.turned_s >= self.threshold_s:
+                if not watched.settled:  # it stalls anew in the aftermath, since its last turn; we have just looked
+                    watched.looked_s = watched.turned_s
                 self._answered(watched, cpu_s, overslept_s)
                 self._look_at(watched, frame, now_s, overslept_s)
             watched.looked_s, watched.looked_cpu_s = now_s, cpu_s

@@ -4,6 +4,7 @@ Nothing runs in a loop that has nothing to do: whether it is parked in its selec
 there is work a callback asks how long a callback waits for its turn; while that goes unanswered the loop stalls.
 
 The watchdog writes `pinged_s` and `open`, the loop `answered_s`, `settled`, `came` and `turned_s`; no lock is needed.
+The aftermath of a stall is that stall's own: it ends when the watchdog closes the stall, for the loop stalls anew.
 """
 
 import asyncio
@@ -99,6 +100,9 @@ class Watched:
 
     def _turn(self, stall: Open, ends_s: float) -> None:
         """Let the loop go on while each few turns bring a request: what begins in them had been waiting."""
+        if self.open is not stall:
+            return
+        self.turned_s = time.monotonic()
         came = max(self._traffic.begun() - stall.begun, 0)
         if came > self.came:
             self.came, self._turns = came, TURNS
