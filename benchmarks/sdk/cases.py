@@ -27,7 +27,8 @@ Case = tuple[Callable[[], Any], Callable[[], Any]]
 def _gnomon(sink: str) -> Any:
     import gnomon  # noqa: PLC0415 - in its own environment only
 
-    gnomon.instrument(service_name="bench", endpoint=sink, logs={"console": os.environ.get("CONSOLE", "off")})
+    console = {"console": os.environ.get("CONSOLE", "off"), "stream": "stdout"}  # the report goes to standard error
+    gnomon.instrument(service_name="bench", endpoint=sink, logs=console)
     return gnomon
 
 

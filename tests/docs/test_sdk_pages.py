@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.sdk.lifecycle.processes import BIN, PYTHON, environment, free_port, served
+from tests.ports import free_port
+from tests.sdk.lifecycle.processes import BIN, PYTHON, environment, served
 from tests.sdk.receiver import Receiver, receiving
 
 import gnomon

@@ -5,7 +5,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.databases import postgres_server, redis_server, started
+from tests.ports import free_port
 
 from gnomon_shop import ledger
 from gnomon_shop.faults.plan import Fault, Plan
@@ -26,47 +27,14 @@ from gnomon_shop.parts.queue import Delivery, Transport
 from gnomon_shop.parts.queue_broker import BrokerTransport
 from gnomon_shop.settings import Settings
 
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-START_S = 60
 IDLE_MS = 300  # of Redis: how soon what a dead consumer held is another's
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for a program that has been started; its own words when it ends instead."""
-    deadline = time.monotonic() + START_S
-    while not ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"did not start: {log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.1)
-
-
-def listening(port: int) -> bool:
-    """Whether anybody accepts connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
     """A Redis of our own."""
-    program = shutil.which("redis-server")
-    if not program:
-        pytest.skip("redis-server is not installed")
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="shop-redis-") as folder:
-        log = Path(folder) / "log"
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
-            wait_until(lambda: listening(port), process, log)
-            yield f"redis://127.0.0.1:{port}/0"
-            process.terminate()
+    with redis_server() as port:
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +66,7 @@ def amqp_url() -> Iterator[str]:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "HOME": folder,
         }
-        with log.open("wb") as out, subprocess.Popen([program], env=env, stdout=out, stderr=out) as process:
-            wait_until(lambda: b"Server startup complete" in log.read_bytes(), process, log)
+        with started([program], log, lambda: b"Server startup complete" in log.read_bytes(), env=env) as process:
             yield f"amqp://guest:guest@127.0.0.1:{port}/"
             with suppress(ProcessLookupError):
                 os.kill(int((Path(folder) / "pid").read_text()), 15)
@@ -109,22 +76,9 @@ def amqp_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL of our own; it refuses to run as root, so that it runs as its package's user then."""
-    if not POSTGRES:
-        pytest.skip("PostgreSQL is not installed")
-    bin_, port = POSTGRES[-1].parent, free_port()
-    user = "postgres" if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="shop-postgres-") as folder:
-        if user:
-            shutil.chown(folder, user)
-        data, log = f"{folder}/data", Path(folder) / "log"
-        make = [bin_ / "initdb", "-D", data, "-U", "shop", "-A", "trust", "--no-sync"]
-        subprocess.run(make, user=user, check=True, capture_output=True, cwd="/")
-        run = [bin_ / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "fsync=off"]
-        with log.open("wb") as out, subprocess.Popen(run, user=user, stdout=out, stderr=out, cwd="/") as process:
-            wait_until(lambda: listening(port), process, log)
-            yield f"postgresql://shop@127.0.0.1:{port}/postgres"
-            process.terminate()
+    """A PostgreSQL of our own."""
+    with postgres_server() as port:
+        yield f"postgresql://shop@127.0.0.1:{port}/postgres"
 
 
 @pytest.fixture

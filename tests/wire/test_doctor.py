@@ -26,6 +26,7 @@ from tests import otlp
 from tests.chaos import engine_socket
 from tests.otlp import JSON, METHODS, PROTOBUF
 from tests.server import Server
+from tests.waiting import until
 
 from gnomon_server.cli.doctor import rounds
 from gnomon_server.cli.doctor.report import Report, State
@@ -78,14 +79,6 @@ def warned(report: Report) -> set[str]:
 def said(report: Report, check: str) -> str:
     """What a check says, with its cure."""
     return "\n".join(f"{found.what}\n{found.cure}" for found in report.findings if found.check == check)
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -554,7 +547,7 @@ VISITS: dict[str, tuple[str, Callable[[Server], object]]] = {
     "loki_unserved": ("exporters.unserved", loki_to),
     "prometheus_unserved": (
         "exporters.unserved",
-        lambda server: server.post(f"{server.api}/api/v1/write", b"", PROTOBUF, User_Agent="Prometheus/3.0"),
+        lambda server: server.post(f"{server.api}/api/v1/import", b"", PROTOBUF, User_Agent="vmagent"),
     ),
     "elasticsearch_unserved": (
         "exporters.unserved",
@@ -580,7 +573,7 @@ def test_a_sender_without_tls(secured: Server) -> None:
     raw(secured.addresses["otlp-http"], b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     tls_to(secured.addresses["otlp-http"])
     settings = (f"tls.cert={TLS / 'cert.pem'}", f"tls.key={TLS / 'key.pem'}")
-    until(lambda: "tls_refused" in said(look(secured, *settings), "exporters.protocol"), 20)
+    until(lambda: "tls_refused" in said(look(secured, *settings), "exporters.protocol"))
     report = look(secured, *settings)
     assert broken(report) == {"exporters.protocol"}
     assert "plain_on_tls_port" in said(report, "exporters.protocol")

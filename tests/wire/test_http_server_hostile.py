@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from tests.waiting import soon
 
 from gnomon_server.transport.body import BodyBudget, read_body
 from gnomon_server.transport.http_server import HttpServer
@@ -79,13 +80,6 @@ async def normal_request(server: HttpServer) -> None:
     assert answer.endswith(b"hello")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the server does by itself."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - the server has no event for it, and should not have one for tests
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
@@ -136,7 +130,7 @@ async def test_a_thousand_half_open_and_a_thousand_idle_do_not_keep_others_out()
         for transport, _ in half_open:
             transport.write(HEAD)
         await normal_request(server)
-        await until(lambda: server.open_connections <= 1_000)
+        await soon(lambda: server.open_connections <= 1_000)
         await normal_request(server)
         for transport, _ in idle + half_open:
             transport.abort()
@@ -146,7 +140,7 @@ async def test_past_the_maximum_the_longest_waiting_makes_room() -> None:
     """Idle and half-open connections never fill the server."""
     async with serving(HttpLimits(max_connections=5)) as server:
         waiting = [await asyncio.open_connection(*server.address) for _ in range(5)]
-        await until(lambda: server.open_connections == 5)
+        await soon(lambda: server.open_connections == 5)
         await normal_request(server)
         with contextlib.suppress(ConnectionResetError):
             assert await waiting[0][0].read() == b""
@@ -305,7 +299,7 @@ async def test_an_early_refusal_reaches_a_sender_that_is_still_sending(more: byt
         answer = await say(server, head, bytes(300_000), bytes(300_000), bytes(300_000))
         assert answer.count(b"HTTP/1.1") == 1
         assert answer.startswith(b"HTTP/1.1 413 ")
-        await until(lambda: server.open_connections == 0)
+        await soon(lambda: server.open_connections == 0)
 
 
 async def test_a_sender_that_reads_only_after_its_whole_body_gets_an_early_refusal() -> None:
@@ -329,7 +323,7 @@ async def test_a_client_that_does_not_read_its_answer_is_cut() -> None:
         reader, writer = await asyncio.open_connection(*server.address, limit=1_000)
         writer.write(b"GET /flood HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await reader.readexactly(1)
-        await until(lambda: server.open_connections == 0)
+        await soon(lambda: server.open_connections == 0)
         writer.close()
 
 

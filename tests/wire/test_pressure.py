@@ -8,10 +8,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,6 +18,7 @@ import pytest
 from tests import otlp
 from tests.otlp import METHODS, PROTOBUF
 from tests.server import Server
+from tests.waiting import until
 
 MIB = 1 << 20
 
@@ -39,14 +39,6 @@ def send(server: Server, service: str, size: int = 1) -> tuple[int, dict[str, st
     body = otlp.logs(service, [{"body": otlp.value("x" * size)}]).SerializeToString()
     code, headers, answer = server.post(f"{server.otlp_http}/v1/logs", body, PROTOBUF)
     return code, headers, otlp.status(PROTOBUF, answer)[1] if code >= 400 else ""
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def ready(server: Server) -> int:

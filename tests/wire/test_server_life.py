@@ -13,7 +13,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pytest
 from tests import otlp
 from tests.otlp import PROTOBUF
 from tests.server import Server
+from tests.waiting import until
 
 OFF = ("--listen", "127.0.0.1:0", "--otlp-grpc", "off", "--otlp-http", "off")
 EXPOSITION = re.compile(
@@ -45,14 +45,6 @@ def get(server: Server, path: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for it."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def engine_pid(server: Server) -> int:

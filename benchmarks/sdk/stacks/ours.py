@@ -17,7 +17,7 @@ def start(app: FastAPI, sink: str) -> Stack:
         endpoint=sink,
         traces={"enabled": "traces" in pillars},
         metrics={"enabled": "metrics" in pillars},
-        logs={"enabled": "logs" in pillars, "console": os.environ.get("CONSOLE", "off")},
+        logs={"enabled": "logs" in pillars, "console": os.environ.get("CONSOLE", "off"), "stream": "stdout"},
     )
     return Stack(
         span=gnomon.span, log=gnomon.logging.create_structured_logger("bench").info, flush=gnomon.flush, access=False

@@ -3,13 +3,13 @@
 import asyncio
 import socket
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from tests.waiting import until
 
 from gnomon.testing import Capture
 
@@ -29,14 +29,6 @@ def serving(app: Any, **options: Any) -> Iterator[int]:
         finally:
             server.should_exit = True
             thread.join()
-
-
-def until(true: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait for something that will be."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it never came true"
-        time.sleep(0.005)
 
 
 def raw(port: int, request: bytes, *, read: bool = True) -> bytes:

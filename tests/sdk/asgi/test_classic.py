@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from tests.sdk.asgi.served import until
+from tests.waiting import until
 
 from gnomon.metrics.classic import classic
 from gnomon.metrics.instruments import Counter, Histogram, UpDownCounter

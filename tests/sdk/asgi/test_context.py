@@ -13,7 +13,8 @@ from opentelemetry.trace import SpanKind
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from tests.sdk.asgi.served import serving, until
+from tests.sdk.asgi.served import serving
+from tests.waiting import until
 
 import gnomon
 from gnomon.testing import Capture

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from tests.sdk.asgi.served import active, counts, raw, serving, sizes, until
+from tests.sdk.asgi.served import active, counts, raw, serving, sizes
+from tests.waiting import until
 
 import gnomon
 from gnomon.testing import Capture, capture

@@ -1,8 +1,11 @@
-"""A service with all three pillars, in this process, and a budget that watches it."""
+"""A service with all three pillars, in this process, and a budget that watches it.
+
+Seconds and CPU time come in by the door: what a machine that is busy with other things needs is no matter here.
+"""
 
 import asyncio
 import logging
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,23 +24,40 @@ from gnomon.logging.pipeline import Pipeline
 from gnomon.logging.source import Source
 from gnomon.metrics.instruments import Counter
 from gnomon.metrics.registry import Registry
+from gnomon.process.clock import Clock
+from gnomon.process.ids import Ids
 from gnomon.tracing.propagation import Propagator
 from gnomon.tracing.provider import Tracer, TracerProvider
 from gnomon.tracing.span import Span
 
+CALL_NS, RECORD_NS = 20_000, 100_000
+"""Of CPU: what a call of ours costs its caller, and what a span or line costs that is kept."""
+
 
 @dataclass
 class Service:
-    """What a manager would put together."""
+    """What a manager would put together.
+
+    Attributes:
+        limit: of the budget.
+        cpu_ns: CPU time of the running thread; None: as much as calls and records cost.
+        now_s: a clock that is turned.
+        threads: CPU seconds of our threads, by id.
+    """
 
     limit: str | None
+    cpu_ns: Callable[[], int] | None = None
+    now_s: float = 0.0
+    threads: dict[int, float] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
     spans: Outlet = field(default_factory=lambda: Outlet(Signal.TRACES, most_records=10**6))
     lines: Outlet = field(default_factory=lambda: Outlet(Signal.LOGS, most_records=10**6))
     served: int = 0
 
     def __post_init__(self) -> Any:
-        self.tracers, self.pipeline = TracerProvider(self.spans), Pipeline(self.lines)
+        ids = Ids()
+        ids._random.seed(1)  # which requests are kept does not depend on luck
+        self.tracers, self.pipeline = TracerProvider(self.spans, ids=ids), Pipeline(self.lines)
         self.tracers.recording.keep = self.tracers.recording.keep_errors = True
         self.logger = StructuredLogger("shop", pipeline=self.pipeline)
         self.orders = Counter("shop.orders", registry=self.registry)
@@ -45,7 +65,9 @@ class Service:
         telemetry = Telemetry(self.tracers, self.registry, Propagator(("tracecontext",)), access)
         self.app = Middleware(self.handle, telemetry, lambda _: "/orders")
         self.tracer = self.tracers.get_tracer("shop")
-        self.meter = Meter()
+        self.costs: dict[str, Any] = {}
+        self.meter = Meter(self.cpu_ns or self.used_ns)
+        self.costs = self.meter.costs
         for owner, name, kind in (
             (Exchange, "begin", "begin"),
             (Exchange, "finish", REQUEST),
@@ -56,7 +78,13 @@ class Service:
             self.meter.meter(owner, name, kind)
         self.throttle = Throttle(self.tracers, self.pipeline)
         limit = None if self.limit is None else read_overhead(self.limit)
-        self.budget = Budget(limit, self.meter, self.throttle.to, self.registry)
+        clock = Clock(monotonic_s=lambda: self.now_s)
+        self.budget = Budget(limit, self.meter, self.throttle.to, self.registry, clock, self.threads.copy)
+
+    def used_ns(self) -> int:
+        """CPU time, as it is modelled."""
+        calls = sum(cost.calls for cost in self.costs.values())
+        return CALL_NS * calls + RECORD_NS * (self.spans.waiting + self.lines.waiting)
 
     async def handle(self, _scope: Any, _receive: Any, send: Any) -> None:
         """An order: two spans, four lines, and now and then an error."""
@@ -87,12 +115,11 @@ class Service:
         asyncio.run(serve())
 
     def seconds(self, number: Any, requests: Any) -> Any:
-        """So many short seconds of load, each with its tick; the cost that each was found to have."""
+        """So many seconds of load, each with its tick; the cost that each was found to have, and the step after it."""
         found = []
         for _ in range(number):
-            ends_s = time.monotonic() + 0.12
             self.work(requests)
-            time.sleep(max(ends_s - time.monotonic(), 0))
+            self.now_s += 1
             self.budget.tick()
             found.append((self.budget.spent, self.budget.step))
         return found

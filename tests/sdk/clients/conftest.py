@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.databases import postgres_server, redis_server
 from tests.sdk.clients.seen import Seen
-from tests.sdk.clients.servers import application, postgres_server, redis_server, serving
+from tests.sdk.clients.servers import application, serving
 
 from gnomon.integrations.starlette import instrument_app
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from opentelemetry import context as api
 from opentelemetry.trace import StatusCode
+from tests.ports import free_port
 from tests.sdk.clients.http_calls import CALLERS, Aiohttp, HttpxAsync
 from tests.sdk.clients.seen import Seen
-from tests.sdk.clients.servers import free_port, wait_until
+from tests.waiting import until
 
 from gnomon.context import SPAN_KEY, current
 from gnomon.integrations import http_client
@@ -49,7 +50,7 @@ async def test_client_and_server_are_one_trace(caller: Any, seen: Seen, traced_u
     with seen.installed(caller.module), seen.tracer.start_as_current_span("work") as work:
         await caller.call("GET", f"{traced_url}/headers")
         assert current().get(SPAN_KEY) is work
-    wait_until(lambda: seen.servers)
+    until(lambda: seen.servers)
     (server,) = seen.servers
     assert (server.trace, server.parent) == (seen.client.trace, seen.client.id)
     assert (seen.client.trace, seen.client.parent) == (work.trace, work.id)
@@ -61,7 +62,7 @@ async def test_headers_set_by_hand_stay(caller: Any, seen: Seen, traced_url: str
         mine = seen.telemetry.propagator.headers()
         answer = await caller.call("GET", f"{traced_url}/headers", headers=mine)
     assert answer.body["headers"]["traceparent"] == mine["traceparent"]
-    wait_until(lambda: seen.servers)
+    until(lambda: seen.servers)
     assert (seen.servers[0].trace, seen.servers[0].parent) == (work.trace, work.id)
     assert seen.client.trace == work.trace
 
@@ -92,7 +93,7 @@ async def test_each_redirect_is_a_request(caller: Any, seen: Seen, traced_url: s
         (s.attributes["http.response.status_code"], s.attributes.get("http.request.resend_count")) for s in seen.clients
     ]
     assert told == [(307, None), (307, 1), (200, 2)]
-    wait_until(lambda: len(seen.servers) == 3)
+    until(lambda: len(seen.servers) == 3)
     assert [server.parent for server in seen.servers] == [client.id for client in seen.clients]
     assert len({span.trace for span in seen.spans}) == 1
     assert len({client.parent for client in seen.clients}) == 1

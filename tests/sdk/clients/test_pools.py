@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.pool.base import _ConnectionFairy
 from tests.sdk.clients.seen import Seen
-from tests.sdk.clients.servers import wait_until
+from tests.waiting import until
 
 from gnomon.integrations import sqlalchemy as ours
 
@@ -57,7 +57,7 @@ def test_who_waits_is_seen_waiting(seen: Seen, tmp_path: Path) -> None:
         held = engine.connect()
         waiting = threading.Thread(target=lambda: engine.connect().close())
         waiting.start()
-        wait_until(lambda: seen.values(C + "pending_requests", POOL) == {("main",): 1})
+        until(lambda: seen.values(C + "pending_requests", POOL) == {("main",): 1})
         held.close()
         waiting.join()
         assert seen.values(C + "pending_requests", POOL) == {("main",): 0}

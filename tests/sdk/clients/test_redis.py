@@ -12,12 +12,15 @@ import redis
 import redis.asyncio
 from opentelemetry import context as api
 from opentelemetry.trace import StatusCode
+from tests.databases import redis_server
+from tests.ports import free_port
 from tests.sdk.clients.seen import Seen
-from tests.sdk.clients.servers import free_port, redis_server, wait_until
+from tests.waiting import until
 
 from gnomon.context import SPAN_KEY, current
+from gnomon.integrations import database_client
 from gnomon.integrations import redis as ours
-from gnomon.integrations.redis import MOST_COMMANDS, Operations
+from gnomon.integrations.redis import MOST_COMMANDS, Commands
 
 DURATION = "db.client.operation.duration"
 
@@ -190,7 +193,7 @@ def test_suppressed_and_uninstalled(blocking: redis.Redis, seen: Seen) -> None:
     assert not seen.spans
 
 
-@pytest.mark.parametrize("broken", ["_server", "_staged", "suppressed", "_status"])
+@pytest.mark.parametrize("broken", ["_server", "_staged", "suppressed", "Commands.code", "Commands.described"])
 def test_our_faults_stay_with_us(
     broken: str, blocking: redis.Redis, seen: Seen, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,7 +202,7 @@ def test_our_faults_stay_with_us(
     def raising(*_: Any) -> Any:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(ours, broken, raising)
+    monkeypatch.setattr(f"{ours.__name__}.{broken}", raising)
     with seen.installed(ours), caplog.at_level(logging.CRITICAL + 1):
         assert blocking.set("k", "v")
         assert blocking.pipeline().get("k").execute() == [b"v"]
@@ -210,13 +213,14 @@ def test_our_faults_stay_with_us(
 
 def test_what_is_known_is_bounded(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Invented commands do not fill the memory."""
-    monkeypatch.setattr(ours, "MOST_KNOWN", 3)
-    operations = Operations(seen.telemetry)
+    monkeypatch.setattr(database_client, "MOST_KNOWN", 3)
+    monkeypatch.setattr(ours, "MOST_SHAPES", 3)
+    commands = Commands(seen.telemetry)
     for number in range(10):
-        operations.known((("h", 1, "0"), f"C{number}", "", "", ""))
-        operations._shape((f"C{number}", "x"))
-    assert len(operations._known) <= 3
-    assert len(operations._shapes) <= 3
+        commands.known("", (("h", 1, "0"), f"C{number}"))
+        commands._shape((f"C{number}", "x"))
+    assert 0 < len(commands._known) <= 3
+    assert 0 < len(commands._shapes) <= 3
 
 
 def test_long_pipelines_and_unix_sockets(seen: Seen, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -239,7 +243,7 @@ async def test_a_clusters_commands(library: Any, seen: Seen) -> None:
     with redis_server("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as port:
         with redis.Redis(port=port) as node:
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            wait_until(lambda: node.cluster("INFO")["cluster_state"] == "ok")
+            until(lambda: node.cluster("INFO")["cluster_state"] == "ok")
         client = library.RedisCluster(host="127.0.0.1", port=port)
         with seen.installed(ours):
             assert await done(client.set("k", "hunter2"))

@@ -15,8 +15,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from tests.sdk.clients.seen import Seen
 
 from gnomon.context import SPAN_KEY, current
+from gnomon.integrations import database_client
 from gnomon.integrations import sqlalchemy as ours
-from gnomon.integrations.sqlalchemy import FINE, Database, Engines
+from gnomon.integrations.sqlalchemy import Database, Engines
 
 DURATION = "db.client.operation.duration"
 
@@ -218,7 +219,7 @@ def test_a_listener_that_raises(sqlite: Engine, seen: Seen) -> None:
     seen.exported()
 
 
-@pytest.mark.parametrize("broken", ["sanitised", "suppressed", "_code", "_unheard"])
+@pytest.mark.parametrize("broken", ["sanitised", "suppressed", "Database.code", "_unheard"])
 def test_our_faults_stay_with_us(
     broken: str, sqlite: Engine, seen: Seen, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,7 +228,7 @@ def test_our_faults_stay_with_us(
     def raising(*_: Any, **__: Any) -> Any:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(ours, broken, raising)
+    monkeypatch.setattr(f"{ours.__name__}.{broken}", raising)
     with seen.installed(ours), caplog.at_level(logging.CRITICAL + 1), sqlite.connect() as connection:
         assert connection.execute(text("SELECT 41 + 1")).scalar() == 42
         with pytest.raises(sqlalchemy.exc.OperationalError):
@@ -237,12 +238,12 @@ def test_our_faults_stay_with_us(
 
 def test_what_is_known_is_bounded(sqlite: Engine, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements that hold their values do not fill the memory; very long ones are not kept at all."""
-    monkeypatch.setattr(ours, "MOST_KNOWN", 3)
+    monkeypatch.setattr(database_client, "MOST_KNOWN", 3)
     database = Engines(seen.telemetry).database(sqlite)
     for number in range(10):
-        database.known(f"SELECT {number}", batch=False, failure=FINE)
-    assert len(database._known) <= 3
-    database.known("SELECT " + "1," * 5000, batch=False, failure=FINE)
+        database.known(f"SELECT {number}", how=False)
+    assert 0 < len(database._known) <= 3
+    database.known("SELECT " + "1," * 5000, how=False)
     assert all(len(statement) < 5000 for statement, *_ in database._known)
 
 
@@ -276,7 +277,7 @@ def test_names_of_systems_and_pools(url: str, system: str, name: str, seen: Seen
     engine.url, engine.logging_name = made, None  # type: ignore[attr-defined]
     database = Database(Engines(seen.telemetry), engine, lambda: None)  # type: ignore[arg-type]
     assert database.pool_name == name
-    assert database.known("SELECT 1", batch=False, failure=FINE).block[1]["db.system.name"] == system
+    assert database.known("SELECT 1", how=False).block[1]["db.system.name"] == system
 
 
 def test_double_quotes_are_values_to_mysql(seen: Seen) -> None:
@@ -286,13 +287,13 @@ def test_double_quotes_are_values_to_mysql(seen: Seen) -> None:
     for url in ("mysql+pymysql://db/shop", "sqlite://"):
         engine.url, engine.logging_name = sqlalchemy.make_url(url), None  # type: ignore[attr-defined]
         database = Database(Engines(seen.telemetry), engine, lambda: None)  # type: ignore[arg-type]
-        shown.append(database.known('SELECT "x" FROM t', batch=False, failure=FINE).block[1]["db.query.text"])
+        shown.append(database.known('SELECT "x" FROM t', how=False).block[1]["db.query.text"])
     assert shown == ["SELECT ? FROM t", 'SELECT "x" FROM t']
 
 
 @pytest.mark.parametrize(
     ("error", "code"), [(ValueError(), ""), (ValueError("x"), ""), (ValueError(1062, "Duplicate"), "1062")]
 )
-def test_codes_of_drivers(error: Exception, code: str) -> None:
+def test_codes_of_drivers(error: Exception, code: str, sqlite: Engine, seen: Seen) -> None:
     """MySQL's drivers have a number first; an error without a code has none."""
-    assert ours._code(error) == code
+    assert Engines(seen.telemetry).database(sqlite).code(error) == code

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tests.sdk.clients.seen import Seen
-from tests.sdk.clients.servers import serving, wait_until
+from tests.sdk.clients.servers import serving
+from tests.waiting import until
 
 from gnomon.context import Context, suppressed
 from gnomon.integrations.table import Integrations
@@ -75,7 +76,7 @@ def test_four_kinds_of_span_and_each_may_be_off(off: str | None, app: Starlette,
         with serving(app) as url:
             assert requests.get(f"{url}/orders/7", timeout=10).json() == 1
             wanted = sorted(scope for name, scope in KINDS.items() if name != off)
-            wait_until(lambda: len(seen.spans) >= len(wanted))
+            until(lambda: len(seen.spans) >= len(wanted))
     finally:
         integrations.uninstall()
     assert scopes(seen) == wanted

@@ -11,20 +11,13 @@ from gnomon.config.sources import Sources
 
 
 class Service:
-    """A watcher with a clock that is turned by hand, and what it did."""
+    """A watcher, and what it did."""
 
     def __init__(self, file: Path | None, apply: Apply | None = None, **environment: str) -> None:
-        self.now_s, self.applied, self.warnings = 0.0, list[ObservabilityConfig](), list[str]()
+        self.applied, self.warnings = list[ObservabilityConfig](), list[str]()
         sources = Sources({}, environment, file)
-        self.watcher = Watcher(
-            sources, sources.load(), apply or self.applied.append,
-            warn=self.warnings.append, monotonic_s=lambda: self.now_s,
-        )  # fmt: skip
-
-    def later(self) -> bool:
-        """Tick after the pause between two looks."""
-        self.now_s += POLL_S
-        return self.watcher.tick()
+        self.watcher = Watcher(sources, sources.load(), apply or self.applied.append, warn=self.warnings.append)
+        self.later = self.watcher.tick
 
 
 @pytest.fixture
@@ -42,7 +35,6 @@ def test_an_edit_acts(file: Path) -> None:
     assert not service.later()
     file.write_text('[traces]\nsampler = "ratio"\nsampler_ratio = 0.25\n[logs]\nlevel = "ERROR"\n')
     assert POLL_S <= 5
-    assert not service.watcher.tick()  # not yet time to look
     assert service.later()
     assert not service.later()
     (config,) = service.applied

@@ -5,12 +5,10 @@ import gzip
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from gnomon.export.http import Address
@@ -174,15 +172,6 @@ def put(outlet: Outlet, *names: str, important: bool = False) -> None:
     lane = outlet.lane(SCOPE)
     for name in names:
         lane.put(record(name), important)
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait for what will be."""
-    deadline_s = time.monotonic() + GONE_S
-    while not true():
-        if time.monotonic() > deadline_s:
-            pytest.fail("it never came true")
-        time.sleep(0.005)
 
 
 def accounted(pump: Pump, recorded: int) -> None:

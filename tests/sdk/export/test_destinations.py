@@ -1,31 +1,20 @@
 """From settings to pumps: who goes together, and over what TLS."""
 
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sdk.export.receivers import Receiver, encode, put, saying, until
+from tests.sdk.export.built import CERTIFICATE, KEY, TLS, build, context
+from tests.sdk.export.receivers import Receiver, put, saying
+from tests.waiting import until
 
-from gnomon.config.export import ExportSettings, SignalExport
+from gnomon.config.export import SignalExport
 from gnomon.errors import ExportError
-from gnomon.export.destinations import pumps
 from gnomon.export.grpc import GrpcSender
-from gnomon.export.outlet import Outlet, Reason, Signal
+from gnomon.export.outlet import Reason, Signal
 from gnomon.export.pump import Pump
-
-TLS = Path(__file__).parents[2] / "cases" / "tls"
-CERTIFICATE, KEY = str(TLS / "cert.pem"), str(TLS / "key.pem")
-
-
-def build(
-    handed: Callable[[Signal, bytes], object] = lambda *_: None, **settings: Any
-) -> tuple[list[Pump], dict[Signal, Outlet]]:
-    """Pumps, and the outlets they empty."""
-    outlets = {signal: Outlet(signal) for signal in Signal}
-    return pumps(ExportSettings(**settings), outlets, encode, handed), outlets
 
 
 def flushed(pump: Pump, timeout_s: float = 5.0) -> bool:
@@ -148,16 +137,6 @@ def test_files_that_are_no_certificates(files: dict[str, str]) -> None:
 
 
 # Over TLS.
-
-
-def context(certificate: str = CERTIFICATE, *, asks: bool = False) -> ssl.SSLContext:
-    """A receiver's."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.load_cert_chain(certificate, KEY)
-    if asks:
-        made.verify_mode = ssl.CERT_REQUIRED
-        made.load_verify_locations(CERTIFICATE)
-    return made
 
 
 @pytest.fixture

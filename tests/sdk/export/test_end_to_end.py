@@ -5,8 +5,8 @@ import uuid
 from typing import Any
 
 import pytest
-from tests.sdk.export.receivers import until
 from tests.server import Server
+from tests.waiting import until
 
 from gnomon.config.export import ExportSettings
 from gnomon.export.destinations import pumps

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sdk.export.receivers import SCOPE, until
+from tests.sdk.export.receivers import SCOPE
+from tests.waiting import until
 
 from gnomon.config.export import ExportSettings
 from gnomon.export.destinations import pumps

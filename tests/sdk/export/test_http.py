@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from tests.sdk.export.receivers import Answering, Receiver, Request, reply, saying, until
+from tests.sdk.export.receivers import Answering, Receiver, Request, reply, saying
+from tests.waiting import until
 
 from gnomon.errors import ExportError
 from gnomon.export.http import LONGEST_WAIT_S, Address, HttpSender

@@ -8,16 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sdk.export.receivers import (
-    Receiver,
-    Request,
-    accounted,
-    encode,
-    put,
-    reply,
-    saying,
-    until,
-)  # fmt: skip
+from tests.sdk.export.receivers import Receiver, Request, accounted, encode, put, reply, saying
+from tests.waiting import until
 
 from gnomon.export import pump as pumps
 from gnomon.export.http import HttpSender

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.sdk.export.receivers import until
+from tests.waiting import until
 
 from gnomon.export.outlet import Signal
 from gnomon.export.spool import BLOCK_BYTES, TAKEN_FOR_S, Spool

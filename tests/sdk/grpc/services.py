@@ -2,13 +2,13 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent import futures
 from typing import Any
 
 import grpc
 from opentelemetry import trace
+from tests.waiting import until
 
 from gnomon.context import current_ids
 from gnomon.export.outlet import Outlet, Signal
@@ -72,22 +72,6 @@ class Seen:
             key = named["rpc.service"], named["rpc.method"], named["rpc.grpc.status_code"]
             found[key] = sum(point.counts)
         return found
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait for what happens on another thread."""
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
-
-
-async def soon(true: Callable[[], Any]) -> None:
-    """Likewise, on this loop."""
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.005)
 
 
 def code(span: Span) -> int:

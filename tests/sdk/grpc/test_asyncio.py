@@ -19,8 +19,8 @@ from tests.sdk.grpc.services import (
     acall,
     aio_serving,
     code,
-    soon,
 )
+from tests.waiting import soon
 
 STREAMS = ("unary_stream", "stream_stream")
 Pair = tuple[Asyncio, grpc.aio.Channel]

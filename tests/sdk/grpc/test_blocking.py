@@ -9,7 +9,8 @@ import grpc
 import pytest
 from grpc.experimental import ChannelOptions
 from opentelemetry.trace import StatusCode
-from tests.sdk.grpc.services import KINDS, MESSAGES, SERVICE, Blocking, Seen, call, code, serving, until
+from tests.sdk.grpc.services import KINDS, MESSAGES, SERVICE, Blocking, Seen, call, code, serving
+from tests.waiting import until
 
 STREAMS = ("unary_stream", "stream_stream")
 Pair = tuple[Blocking, grpc.Channel]

@@ -24,8 +24,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.trace import SpanKind
-from tests.sdk.grpc.services import Seen, call, until
+from tests.sdk.grpc.services import Seen, call
 from tests.server import Server
+from tests.waiting import until
 
 from gnomon.errors import ExportError
 from gnomon.export import grpc as exporter

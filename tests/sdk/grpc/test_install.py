@@ -26,9 +26,8 @@ from tests.sdk.grpc.services import (
     code,
     handlers,
     serving,
-    soon,
-    until,
 )
+from tests.waiting import soon, until
 
 from gnomon.context import with_span
 from gnomon.integrations import grpc as integration
@@ -120,7 +119,8 @@ def test_functions_imported_before(tmp_path: Any) -> None:
         from concurrent import futures
         from grpc import insecure_channel, server
         from grpc.aio import insecure_channel as aio_channel
-        from tests.sdk.grpc.services import Blocking, Seen, handlers, call, until
+        from tests.sdk.grpc.services import Blocking, Seen, handlers, call
+        from tests.waiting import until
         from gnomon.integrations import grpc as integration
         seen = Seen()
         integration.install(seen.telemetry)

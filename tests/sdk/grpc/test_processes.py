@@ -7,8 +7,9 @@ import textwrap
 
 import grpc
 import pytest
-from tests.sdk.grpc.services import KINDS, until
+from tests.sdk.grpc.services import KINDS
 from tests.server import Server
+from tests.waiting import until
 
 SERVER = """
     import asyncio, sys

@@ -1,6 +1,7 @@
-"""Protocol `console`: spans and metrics as lines on the standard output."""
+"""Both consoles: log lines, and protocol `console` with spans and metrics as lines."""
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -31,13 +32,14 @@ def test_spans_and_metrics() -> None:
     """A line a span with its parent, masked, on one line whatever is in it; a line a point, in full, at the end too."""
     done = ran(SCRIPT, GNOMON_EXPORT_PROTOCOL="console")
     assert done.returncode == 0, done.stderr
-    inner, outer = lines(done.stdout, "span")
+    inner, outer = lines(done.stderr, "span")
     assert outer.startswith("span reserve ")
     assert outer.endswith(" - items=2 mail=<email> note='one\\ntwo'")
     trace, identity = outer.split(" UNSET ")[1].split()[:2]
     assert f"{trace} " in inner
     assert inner.endswith(f" {identity}")
-    assert "metric orders_total 12345678 country=ES" in lines(done.stdout, "metric")
+    assert "metric orders_total 12345678 country=ES" in lines(done.stderr, "metric")
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(("variable", "kind"), [("OTEL_TRACES_EXPORTER", "span"), ("OTEL_METRICS_EXPORTER", "metric")])
@@ -45,7 +47,30 @@ def test_one_signal(variable: str, kind: str) -> None:
     """What the standard's variable asks for, and no more."""
     done = ran(SCRIPT, **{"GNOMON_EXPORT_PROTOCOL": "none", variable: "console"})
     assert done.returncode == 0, done.stderr
-    assert {line.split()[0] for line in done.stdout.splitlines()} == {kind}
+    assert {line.split()[0] for line in done.stderr.splitlines()} == {kind}
+
+
+PIPED = """
+    import gnomon
+    gnomon.instrument(service_name="s", **{"logs.console": "json", "metrics.enabled": False})
+    with gnomon.span("reserve"):
+        gnomon.get_logger("orders").info("hello")
+    print("data")
+    gnomon.shutdown()
+    print("more")
+"""
+
+
+@pytest.mark.parametrize("stream", [None, "stderr", "StdOut"])
+def test_where_the_consoles_write(stream: str | None) -> None:
+    """To standard error, so that what a program prints is its own; to standard output where it is asked for."""
+    chosen = {} if stream is None else {"GNOMON_LOGS_STREAM": stream}
+    done = ran(PIPED, GNOMON_EXPORT_PROTOCOL="console", **chosen)
+    ours, theirs = (done.stdout, "") if stream == "StdOut" else (done.stderr, "data\nmore\n")
+    written = [line for line in ours.splitlines() if line not in {"data", "more"}]
+    span, line = sorted(written, key=lambda one: one.startswith("{"))
+    assert (span.split()[:2], json.loads(line)["message"]) == (["span", "reserve"], "hello")
+    assert (done.stderr if stream == "StdOut" else done.stdout) == theirs
 
 
 def test_it_ends_with_the_sdk(capfd: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +86,7 @@ def test_it_ends_with_the_sdk(capfd: pytest.CaptureFixture[str]) -> None:
     with gnomon.span("held"):
         pass
     gnomon.shutdown()
-    assert [line.split()[1] for line in lines(capfd.readouterr().out, "span")] == ["shown"]
+    assert [line.split()[1] for line in lines(capfd.readouterr().err, "span")] == ["shown"]
     assert manager.recorders.tracers.recording.ended == []
 
 

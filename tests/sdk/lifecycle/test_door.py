@@ -6,7 +6,6 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,6 @@ from gnomon.testing import capture
 from gnomon.tracing.sampling import TAKEN
 
 QUIET: dict[str, Any] = {"export.protocol": "none", "logs.console": "off", "integrations": {"*": False}}
-
-
-@pytest.fixture(autouse=True)
-def stopped() -> Iterator[None]:
-    """Nothing runs after a test, and signals are as they were."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    gnomon.shutdown(1)
-    signal.signal(signal.SIGTERM, before)
 
 
 def test_sigterm_sends_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:

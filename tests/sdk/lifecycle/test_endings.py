@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sdk.lifecycle.processes import BIN, PYTHON, environment, free_port, ran, served, until
-from tests.sdk.receiver import Receiver, receiving
+from tests.ports import free_port
+from tests.sdk.lifecycle.processes import BIN, PYTHON, environment, ran, served
+from tests.sdk.receiver import Receiver
+from tests.waiting import until
 
 START = """
     import gnomon, os, signal, sys, threading, time
@@ -17,13 +18,6 @@ START = """
     with gnomon.span("work"):
         gnomon.get_logger("script").warning("hello")
 """
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Takes everything."""
-    with receiving() as one:
-        yield one
 
 
 @pytest.mark.parametrize(

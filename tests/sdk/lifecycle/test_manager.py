@@ -2,41 +2,21 @@
 
 import logging
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sdk.lifecycle.processes import free_port, ran, until
+from tests.ports import free_port
+from tests.sdk.lifecycle.processes import ran
+from tests.sdk.lifecycle.running import started
 from tests.sdk.receiver import Receiver, attributes, receiving
+from tests.waiting import until
 
 import gnomon
 from gnomon.components import ComponentRegistry, Health, State
 from gnomon.errors import ConfigurationError, ExportError, LifecycleError, ObservabilityError
 from gnomon.manager import ObservabilityManager
 from gnomon.recorders import recorders
-
-QUIET: dict[str, Any] = {"logs.console": "off", "metrics.process": False, "integrations": {"*": False}}
-
-
-@pytest.fixture(autouse=True)
-def stopped() -> Iterator[None]:
-    """Nothing runs after a test."""
-    yield
-    gnomon.shutdown(2)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Takes everything."""
-    with receiving() as one:
-        yield one
-
-
-def started(receiver: Receiver | None = None, **settings: Any) -> ObservabilityManager:
-    """The SDK, sending to a receiver, or nothing."""
-    way = {"endpoint": receiver.url} if receiver else {"export.protocol": "none"}
-    return gnomon.instrument(**{"service_name": "life", **QUIET, **way, **settings})
 
 
 def test_a_second_call_gives_the_first_ones_manager(receiver: Receiver) -> None:

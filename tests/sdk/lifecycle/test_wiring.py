@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from tests.sdk.lifecycle.processes import ran
-from tests.sdk.receiver import Receiver, attributes, receiving
+from tests.sdk.lifecycle.running import QUIET, started
+from tests.sdk.receiver import Receiver, attributes
 
 import gnomon
 from gnomon.budget.throttle import STEPS
@@ -15,31 +16,6 @@ from gnomon.config.units import Overhead
 from gnomon.integrations.asgi import Exchange
 from gnomon.logging.bridges import servers
 from gnomon.manager import ObservabilityManager
-
-QUIET: dict[str, Any] = {
-    "service_name": "wired", "logs.console": "off", "metrics.process": False, "metrics.runtime": False,
-    "integrations": {"*": False},
-}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def stopped() -> Iterator[None]:
-    """Nothing runs after a test."""
-    yield
-    gnomon.shutdown(2)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """Takes everything."""
-    with receiving() as one:
-        yield one
-
-
-def started(receiver: Receiver | None = None, **settings: Any) -> ObservabilityManager:
-    """The SDK, sending to a receiver, or nothing."""
-    way = {"endpoint": receiver.url} if receiver else {"export.protocol": "none"}
-    return gnomon.instrument(**{**QUIET, **way, **settings})
 
 
 def changed(manager: ObservabilityManager, part: str, **settings: Any) -> None:

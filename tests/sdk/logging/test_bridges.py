@@ -131,6 +131,26 @@ def test_on_the_root_logger(used: Any, make: Any) -> None:
     assert [line["message"] for line in used.lines()] == ["and again"]
 
 
+def test_handlers_of_both_standard_streams_make_room(make: Any) -> None:
+    """Whichever of the two is ours: a container's log has both. A stream that only looks like one stays."""
+
+    class Alike(io.StringIO):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    root, seen = logging.getLogger(), make()
+    before, own = list(root.handlers), [logging.StreamHandler(one) for one in (sys.stdout, sys.stderr, Alike())]
+    root.handlers += own
+    undo = stdlib.install(seen.pipeline)
+    stayed = [one for one in own if one in root.handlers]
+    undo()
+    assert sorted(map(own.index, [one for one in root.handlers if one in own])) == [0, 1, 2]
+    root.handlers = before
+    assert stayed == own[2:]
+
+
 def test_hosts_own_handlers_stay_when_we_show_nothing(make: Any) -> None:
     """The console is theirs then."""
     seen = make(shows=None)

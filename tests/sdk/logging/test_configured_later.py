@@ -79,7 +79,7 @@ def test_logurus_first_handler_may_be_removed_by_its_number() -> None:
         logger.info("by nobody")
     """)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count('"message":"heard') == 2
+    assert done.stderr.count('"message":"heard') == 2
     assert "by nobody" not in done.stdout + done.stderr
 
 

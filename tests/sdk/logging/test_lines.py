@@ -140,6 +140,9 @@ def test_the_form_of_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(console("auto")).startswith(b"{")
     monkeypatch.setenv("NO_COLOR", "1")
     assert shown(console(stream=terminal)) == b"12:34:56.789 INFO     [c] m\n"
-    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", terminal)
+    assert shown(console()) == b"12:34:56.789 INFO     [c] m\n"
+    assert shown(console(stream="stdout")).startswith(b"{")
+    monkeypatch.setattr("sys.stderr", None)
     assert shown(console()).startswith(b"{")
     assert console("off") is None

@@ -201,7 +201,7 @@ def test_until_a_pipeline_is_used_lines_go_to_the_console(
     create_structured_logger("mine").info("created")
     assert pipelines.current().flush(10)
     pipelines.current().shutdown(10)
-    first, second = capsys.readouterr().out.splitlines()
+    first, second = capsys.readouterr().err.splitlines()
     assert '"service_name":"named"' in first.replace(": ", ":")
     assert '"service_name":"mine"' in second.replace(": ", ":")
     assert '"environment":"staging"' in second.replace(": ", ":")

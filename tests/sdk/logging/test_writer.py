@@ -145,9 +145,10 @@ def test_bytes_are_bounded_too() -> None:
 
 
 def _run(code: str) -> str:
+    """What a process of its own writes to standard error."""
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    return ended.stderr
 
 
 def test_what_was_logged_is_written_when_the_process_ends() -> None:
@@ -174,17 +175,20 @@ def test_no_thread_is_to_be_had_any_more() -> None:
     assert '"message":"written"' in out
 
 
-def test_a_blocked_pipe_does_not_keep_the_process_from_ending() -> None:
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+def test_a_blocked_pipe_does_not_keep_the_process_from_ending(stream: str) -> None:
     """It is given its last chance, and the interpreter ends in good order."""
     code = (
-        "from gnomon.logging import StructuredLogger\n"
-        "logger = StructuredLogger('a')\n"
+        "from gnomon.logging import Pipeline, StructuredLogger\n"
+        "from gnomon.logging.writer import console\n"
+        f"logger = StructuredLogger('a', pipeline=Pipeline(shows=console('json', '{stream}')))\n"
         "for number in range(5000):\n    logger.info('x' * 100, number=number)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
         assert started.wait(30) == 0
         assert started.stderr is not None
-        assert started.stderr.read() == b""
+        if stream == "stdout":  # else the other is what is blocked
+            assert started.stderr.read() == b""
 
 
 def test_after_a_fork_both_write_what_is_theirs() -> None:
@@ -218,7 +222,7 @@ def test_children_of_multiprocessing_write_what_is_theirs(method: str, tmp_path:
         "    child.join()\n"
     )
     ended = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
-    assert '"message":"child"' in ended.stdout, ended.stderr
+    assert '"message":"child"' in ended.stderr
 
 
 def test_two_threads_start_one() -> None:
@@ -237,6 +241,21 @@ def test_two_threads_start_one() -> None:
         thread.join()
     assert writer.shutdown(10)
     assert writer._stream.getvalue() == "x\n" * 8  # type: ignore[union-attr]
+
+
+def test_the_streams_of_the_process_are_those_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts replace them, also after us; a process without one, as services of Windows are, loses its lines alone."""
+    for name, other in (("stderr", "stdout"), ("stdout", "stderr")):
+        writer, used, unused = Writer(name), io.StringIO(), io.StringIO()
+        monkeypatch.setattr(f"sys.{name}", used)
+        monkeypatch.setattr(f"sys.{other}", unused)
+        writer.put(b"line\n")
+        assert writer.flush(10)
+        assert (used.getvalue(), unused.getvalue()) == ("line\n", "")
+        monkeypatch.setattr(f"sys.{name}", None)
+        writer.put(b"lost\n")
+        assert writer.shutdown(10)
+        assert writer.dropped == 1
 
 
 @pytest.mark.parametrize("important", [True, False])

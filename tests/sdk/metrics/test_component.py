@@ -199,6 +199,15 @@ def test_a_port_that_is_taken(part: Parts, taken: int) -> None:
     assert "gnomon.sdk.records" not in names(part.registry)
 
 
+def test_an_address_of_its_own(part: Parts) -> None:
+    """As the settings say; this machine alone if they say nothing."""
+    for settings, address in (({}, "127.0.0.1"), ({"address": "127.0.0.2"}, "127.0.0.2"), ({"address": "::1"}, "::1")):
+        endpoint = part(port=0, **settings).endpoint
+        assert endpoint is not None
+        assert endpoint._server is not None
+        assert endpoint._server.server_address[0] == address
+
+
 def test_a_worker_without_the_port_works(part: Parts, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another worker has it, and answers for all: the second of gunicorn's must start all the same."""
     monkeypatch.setattr("gnomon.metrics.workers.Workers.led", True)

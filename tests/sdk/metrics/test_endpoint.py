@@ -90,6 +90,37 @@ def test_a_server_of_its_own_answers_on_its_port(endpoint: Endpoint, registry: R
     other.close()
 
 
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("::1", ["[::1]"]),
+        ("[::1]", ["[::1]"]),
+        ("::", ["[::1]", "127.0.0.1"]),
+        ("0.0.0.0", ["127.0.0.1"]),
+        ("localhost", ["127.0.0.1"]),
+    ],
+)
+def test_where_the_server_listens(endpoint: Endpoint, host: str, asked: list[str]) -> None:
+    """IPv6, with brackets or without; every address, of both kinds; a name, which is IPv4's if it is either's."""
+    port = endpoint.serve(0, host)
+    for one in asked:
+        with urlopen(f"http://{one}:{port}/metrics", timeout=5) as answer:
+            assert b"served_total 3\n" in answer.read()
+
+
+def test_our_own_name_is_not_looked_up(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an answer from the DNS an application would wait for it when it starts."""
+    monkeypatch.setattr(socket, "getfqdn", lambda name="": pytest.fail(f"{name} was looked up"))
+    assert endpoint.serve(0, "0.0.0.0")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
+def test_an_address_that_is_not_ours(endpoint: Endpoint, host: str) -> None:
+    """Refused with the address and what to change."""
+    with pytest.raises(MetricsError, match=f"at {host}, port 0.*address of this machine"):
+        endpoint.serve(0, host)
+
+
 def test_what_fails_is_an_answer_too(
     endpoint: Endpoint, registry: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

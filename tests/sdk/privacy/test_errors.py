@@ -3,64 +3,32 @@
 # ruff: noqa: E501 - rows of texts and what they become stand side by side
 
 import os
-import pwd
 import re
-import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
-import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import redis
 import sqlalchemy as sa
+from tests.databases import postgres_server
 from tests.sdk.receiver import Receiver, attributes, receiving
 
 from gnomon.privacy.errors import FAILED, reduced, shown
 from gnomon.privacy.masking import LONGEST, Masker
 
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 HERE = Path(__file__).parent
-START_S = 60
 
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL of our own; it refuses to run as root, so that it runs as its package's user then."""
-    if not POSTGRES:
-        pytest.skip("PostgreSQL is not installed")
-    bin_ = POSTGRES[-1].parent
-    user = "postgres" if os.getuid() == 0 and pwd.getpwnam("postgres") else None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="privacy-postgres-") as folder:
-        if user:
-            shutil.chown(folder, user)
-        make = [bin_ / "initdb", "-D", f"{folder}/data", "-U", "shop", "-A", "trust", "--no-sync"]
-        subprocess.run(make, user=user, check=True, capture_output=True, cwd="/")
-        run = [bin_ / "postgres", "-D", f"{folder}/data", "-p", str(port), "-h", "127.0.0.1", "-k", folder]
-        with subprocess.Popen(
-            [*run, "-c", "fsync=off"], user=user, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            url, deadline = f"postgresql://shop@127.0.0.1:{port}/postgres", time.monotonic() + START_S
-            while True:
-                try:
-                    psycopg.connect(url).close()
-                    break
-                except psycopg.OperationalError:
-                    assert process.poll() is None
-                    assert time.monotonic() < deadline
-                    time.sleep(0.1)
-            yield url
-            process.terminate()
+    """A PostgreSQL of our own."""
+    with postgres_server() as port:
+        yield f"postgresql://shop@127.0.0.1:{port}/postgres"
 
 
 def exported(planted: str, *urls: str) -> Receiver:

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from rows import insert_of, log
+from tests.waiting import soon
 
 from gnomon_server.errors import GnomonError, Unavailable
 from gnomon_server.store import supervisor as supervisor_module
@@ -42,15 +43,6 @@ async def folder() -> AsyncIterator[Path]:
     """A data directory with a short path."""
     with tempfile.TemporaryDirectory(prefix="gnomon-") as name:
         yield Path(name)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that takes its time."""
-    for _ in range(2_000):
-        if condition():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it has not come")
 
 
 def is_alive(pid: int) -> bool:
@@ -88,9 +80,9 @@ async def test_nothing_is_lost_when_the_engine_is_killed_under_inserts(folder: P
     assert store.supervisor is not None
     for kills in range(3):
         reached = done + 8
-        await until(lambda reached=reached: done >= reached)
+        await soon(lambda reached=reached: done >= reached)
         os.kill(store.supervisor.pid, signal.SIGKILL)
-        await until(lambda kills=kills: store.supervisor.restarts > kills)
+        await soon(lambda kills=kills: store.supervisor.restarts > kills)
     await asyncio.gather(*writers)
     found, _ = await store.query("SELECT count() AS n, uniqExact(body) AS bodies FROM logs")
     assert found.to_pylist() == [{"n": 2_000, "bodies": 2_000}]
@@ -152,7 +144,7 @@ async def test_the_engine_ends_with_its_parent(folder: Path) -> None:
         engine = int(line)
         assert is_alive(engine)
         server.kill()
-    await until(lambda: not is_alive(engine))
+    await soon(lambda: not is_alive(engine))
 
 
 async def test_an_engine_that_is_never_ready_is_given_up(folder: Path) -> None:
@@ -188,7 +180,7 @@ async def test_a_stop_during_a_restart_leaves_nothing_running(folder: Path) -> N
     await supervisor.start()
     first = supervisor._process
     os.kill(supervisor.pid, signal.SIGKILL)
-    await until(lambda: supervisor._process is not first)
+    await soon(lambda: supervisor._process is not first)
     assert supervisor.pid == 0
     await supervisor.stop()
     assert supervisor._process.returncode is not None
@@ -207,7 +199,7 @@ async def test_an_engine_that_hangs_is_replaced(folder: Path, monkeypatch: pytes
     assert told.names == ["engine_started"], "a healthy engine has a pulse"
     first = supervisor.pid
     os.kill(first, signal.SIGSTOP)
-    await until(lambda: supervisor.restarts == 1)
+    await soon(lambda: supervisor.restarts == 1)
     assert told.names == ["engine_started", "engine_hung", "engine_died", "engine_started"]
     assert not is_alive(first)
     assert supervisor.pid not in (0, first)
@@ -235,7 +227,7 @@ async def test_a_restart_that_fails_is_tried_again(folder: Path) -> None:
     data.rename(folder / "elsewhere")
     data.touch()
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: "engine_not_restarted" in told.names)
+    await soon(lambda: "engine_not_restarted" in told.names)
     data.unlink()
     (folder / "elsewhere").rename(data)
     await supervisor.wait_available(30)

@@ -12,18 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.waiting import until
 
 from .conftest import Answer, Engine
 
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(number)"
-
-
-def wait_until(condition, seconds: float = 20.0) -> None:  # noqa: ANN001 - any callable
-    """Poll until it is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
@@ -45,10 +38,10 @@ def test_a_client_that_leaves_ends_its_query(engine: Engine) -> None:
     for query in (ENDLESS, "SELECT number FROM numbers(1000000000000) FORMAT Native"):
         client = engine.client()
         client.connection.request("POST", "/", body=query.encode())
-        wait_until(lambda: running(engine) == 1)
+        until(lambda: running(engine) == 1)
         client.connection.close()
         left = time.monotonic()
-        wait_until(lambda: running(engine) == 0)
+        until(lambda: running(engine) == 0)
         assert time.monotonic() - left < 10
 
 
@@ -56,7 +49,7 @@ def test_kill_query_by_the_clients_id(engine: Engine) -> None:
     """A client names its query, another ends it."""
     with engine.client() as one, engine.client() as other, ThreadPoolExecutor(1) as pool:
         killed = pool.submit(one.ask, ENDLESS, query_id="it's mine")
-        wait_until(lambda: running(engine) == 1)
+        until(lambda: running(engine) == 1)
         assert other.ask("SELECT 1", query_id="it's mine").code == 216
         assert other.ask("KILL QUERY WHERE query_id = 'it\\'s mine' SYNC").status == 200
         assert killed.result().code == 394
@@ -73,7 +66,7 @@ def test_overload_is_refused(folder: Path) -> None:
                 return client.ask(ENDLESS, query_id=f"q{number}")
 
         asked = [pool.submit(ask, number) for number in range(8)]
-        wait_until(lambda: sum(future.done() for future in asked) == 5)
+        until(lambda: sum(future.done() for future in asked) == 5)
         assert {(future.result().status, future.result().code) for future in asked if future.done()} == {(503, 202)}
         other.connection.request("GET", "/ping")
         assert other.connection.getresponse().read() == b"Ok.\n"
@@ -83,7 +76,7 @@ def test_overload_is_refused(folder: Path) -> None:
             assert other.ask("KILL QUERY WHERE query_id LIKE 'q%' ASYNC").status == 200
             return all(future.done() for future in asked)
 
-        wait_until(kill)
+        until(kill)
         assert sorted(future.result().code or 0 for future in asked) == [202] * 5 + [394] * 3
         assert other.ask("SELECT 1").text == "1"
     assert engine.stop() == 0
@@ -94,7 +87,7 @@ def test_a_stop_lets_short_queries_finish(folder: Path) -> None:
     engine = Engine(folder).start()
     with engine.client() as client, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.ok, "SELECT sleep(1.5)")
-        wait_until(lambda: running(engine) == 1)
+        until(lambda: running(engine) == 1)
         assert engine.stop() == 0
         assert answer.result() == "0"
     assert not engine.socket.exists()
@@ -106,7 +99,7 @@ def test_a_stop_kills_long_queries(folder: Path) -> None:
     engine = Engine(folder, "--grace", "0.2").start()
     with engine.client() as client, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(client.ask, ENDLESS)
-        wait_until(lambda: running(engine) == 1)
+        until(lambda: running(engine) == 1)
         assert engine.stop(signal.SIGINT) == 0
         assert answer.result().code == 394
 
@@ -134,7 +127,7 @@ def test_acknowledged_rows_survive_kill_nine(folder: Path) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    wait_until(lambda: len(acknowledged) > 20)
+    until(lambda: len(acknowledged) > 20)
     engine.stop(signal.SIGKILL)
     writer.join()
     assert engine.socket.exists()
@@ -222,7 +215,7 @@ def test_it_dies_with_its_parent_though_standard_input_lives(folder: Path) -> No
     parent.kill()
     parent.wait()
     assert parent.stdout.read() == ""  # the child held the other end
-    wait_until(lambda: not alive(child))
+    until(lambda: not alive(child))
     parent.stdout.close()
     os.close(reader)
     os.close(writer)

@@ -19,7 +19,7 @@ Put = Callable[[bytes], object]
 
 
 class Shown:
-    """Spans and metrics on the standard output. A component.
+    """Spans and metrics as lines. A component.
 
     Args:
         tracers: whose spans are shown; None: none are.
@@ -28,11 +28,8 @@ class Shown:
         writer: takes the lines.
     """
 
-    def __init__(
-        self, tracers: TracerProvider | None, metrics: MetricsPart | None, mask: Mask, writer: Writer | None = None
-    ) -> None:
-        self._tracers, self._metrics, self._mask = tracers, metrics, mask
-        self._writer = Writer() if writer is None else writer  # an empty one is false
+    def __init__(self, tracers: TracerProvider | None, metrics: MetricsPart | None, mask: Mask, writer: Writer) -> None:
+        self._tracers, self._metrics, self._mask, self._writer = tracers, metrics, mask, writer
         self._forget: Callable[[], object] = lambda: None
 
     def start(self) -> None:

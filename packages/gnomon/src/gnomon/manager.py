@@ -16,7 +16,7 @@ from gnomon.components import ComponentRegistry, Exporter, Health, Report, State
 from gnomon.config.route import route
 from gnomon.console import Shown
 from gnomon.errors import LifecycleError
-from gnomon.export.destinations import pumps
+from gnomon.export.destinations import pumps, remote_write_sender
 from gnomon.export.outlet import Batch, Outlet, Signal
 from gnomon.export.pump import Pump
 from gnomon.integrations import importing
@@ -32,9 +32,11 @@ from gnomon.logging.categories import LogCategory
 from gnomon.logging.levels import Levels
 from gnomon.logging.pipeline import Pipeline, uncounted, use
 from gnomon.logging.sampling import Sampling
-from gnomon.logging.writer import console
+from gnomon.logging.writer import Writer, console
 from gnomon.metrics.component import MetricsPart
+from gnomon.metrics.membership import Place
 from gnomon.metrics.registry import Registry
+from gnomon.metrics.remote_write import RemoteWrite
 from gnomon.privacy.masking import HARMLESS_VALUES, Masker
 from gnomon.process.clock import SYSTEM, Clock
 from gnomon.process.identity import Identity
@@ -114,12 +116,13 @@ class ObservabilityManager:
         self._pumps: list[Pump] = []
         self._waited_s = 0.0
         self.recorders = recorders()
-        self.identity = Identity(_resource(config), __version__)
+        self.identity = Identity(_resource(config), __version__, one_of_many=bool(Place().leader))
         self.propagator = Propagator(config.traces.propagators)
         self.mask = _masker(config)
         self.issues = Recorder(self._masked if self.mask else None, Limiter(clock), locals=config.issues.locals)
         self.pipeline: Pipeline | None = None
         self.metrics: MetricsPart | None = None
+        self._remote_write: RemoteWrite | None = None
         self._budget: Budget | None = None
         self._watchdog: Watchdog | None = None
         self._undo: list[Callable[[], object]] = []
@@ -140,6 +143,7 @@ class ObservabilityManager:
             log.warning("%s", remark)
         outlets = self.recorders.outlets
         self._pumps = pumps(config.export, outlets, _encoder(self.identity), self._hand_over, self._clock)
+        self._remote_write = self._writing()
         parts = self._parts = ComponentRegistry()  # a manager that was stopped may be started again
         parts.register("privacy", _Part(self._start_privacy))
         parts.register("traces", _Part(self._start_traces))
@@ -152,8 +156,7 @@ class ObservabilityManager:
         shown = {signal for signal in Signal if route(config.export, signal.value).protocol == "console"}
         if shown & {Signal.TRACES, Signal.METRICS}:
             parts.register("console", self._shown(shown))
-        for number, pump in enumerate(self._pumps):
-            parts.register(f"export{number or ''}", _exporting(pump))
+        self._register_exports(parts)
         if config.budget.max_overhead is not None:
             self._budget = self._metered(config.budget.max_overhead)
             parts.register("budget", self._budget)
@@ -196,7 +199,7 @@ class ObservabilityManager:
         ends_s = self._clock.monotonic_s() + timeout_s
         if self.components.of(Exporter):  # they stop before ours, and are to be handed what is delivered until then
             self.flush(timeout_s)
-        self._hurry()
+        self._hurry(self._pumps)
         unstopped = self.components.shutdown(max(ends_s - self._clock.monotonic_s(), 0.0))
         unstopped |= self._parts.shutdown(max(ends_s - self._clock.monotonic_s(), 0.0))
         if self._budget is not None:  # it meters from the moment it is made, started or not
@@ -207,13 +210,14 @@ class ObservabilityManager:
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Send what waits now; whether all of it left in time."""
         ends_s = self._clock.monotonic_s() + timeout_s
-        self._hurry()
+        self._hurry(self._pumps[1:])
         left = [pump for pump in self._pumps if not pump.flush(max(ends_s - self._clock.monotonic_s(), 0.0))]
         return not left
 
-    def _hurry(self) -> None:
+    @staticmethod
+    def _hurry(asked: list[Pump]) -> None:
         """All destinations at once: one that is away must not take the time of the others."""
-        for pump in self._pumps[1:]:
+        for pump in asked:
             pump.flush(0)
 
     def status(self) -> Report:
@@ -314,13 +318,34 @@ class ObservabilityManager:
         next(pump for pump in self._pumps if outlet in pump.outlets).every(self.config.metrics.interval_s, part.push)
         return part
 
+    def _writing(self) -> RemoteWrite | None:
+        settings, way = self.config.metrics.remote_write, route(self.config.export, "metrics")
+        if not self.config.metrics.enabled or settings.url is None:
+            return None
+        return RemoteWrite(
+            settings,
+            self.recorders.registry,
+            self.identity,
+            remote_write_sender(settings.url, settings, way),
+            self.mask,
+            timeout_s=way.timeout_s,
+            clock=self._clock,
+        )
+
+    def _register_exports(self, parts: ComponentRegistry) -> None:
+        for number, pump in enumerate(self._pumps):
+            parts.register(f"export{number or ''}", _exporting(pump))
+        if self._remote_write is not None:
+            parts.register("remote_write", self._remote_write)
+            self._pumps.append(self._remote_write.pump)
+
     def _logs(self) -> Pipeline:
         settings, service = self.config.logs, self.config.service
         pipeline = Pipeline(
             self.recorders.outlets[Signal.LOGS] if settings.ship else None,
             service.name,
             environment=service.environment,
-            shows=console(settings.console),
+            shows=console(settings.console, settings.stream),
             levels=Levels(settings.level, settings.levels),
             sampling=Sampling(settings.sampling),
             mask=self.mask,
@@ -335,7 +360,8 @@ class ObservabilityManager:
 
     def _shown(self, signals: Container[Signal]) -> Shown:
         tracers = self.recorders.tracers if Signal.TRACES in signals else None
-        return Shown(tracers, self.metrics if Signal.METRICS in signals else None, self._masked)
+        metrics = self.metrics if Signal.METRICS in signals else None
+        return Shown(tracers, metrics, self._masked, Writer(self.config.logs.stream))
 
     def _masked(self, key: str, text: str) -> str:
         """The mask of the moment, for parts that keep theirs."""
@@ -389,6 +415,8 @@ class ObservabilityManager:
         self._start_privacy()
         if self.metrics is not None:
             self.metrics.remask(mask)
+        if self._remote_write is not None:
+            self._remote_write.remask(mask)
         if self.pipeline is not None:
             self.pipeline.levels.configure(config.logs.level, config.logs.levels)
             self.pipeline.resample(sampling)

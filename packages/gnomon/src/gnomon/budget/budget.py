@@ -31,6 +31,8 @@ ROOM_RATIO, PATIENCE = 0.4, 10
 SETTLES = 2
 # Of the cost, what the newest second weighs: half of a change is seen after one, seven eighths after three.
 NEWEST = 0.5
+# What one second is taken for at most, in limits: metrics are pushed in one of many seconds, and no step saves that.
+WORST = 4
 
 
 class Limit(Protocol):
@@ -72,6 +74,7 @@ class Budget:
         self.limit, self.meter, self._apply, self._clock, self._threads_s = limit, meter, apply, clock, threads_s
         self.spent, self._calm, self._number, self._warned, self._settling = 0.0, 0, 0, False, 0
         self._at_s = self._used = self._threads = 0.0
+        self._lately = 0.0  # as `spent`, without what a single second has more than others
         self._served, self._seen = 0, dict[int, float]()
         self._begin_anew()
         after_fork(self._begin_anew)
@@ -105,7 +108,7 @@ class Budget:
             self._number = self._calm = 0
         if _per_request(self.limit) != _per_request(self._shown):
             self._hide()
-            self.spent, self._shown = 0.0, self.limit
+            self.spent, self._lately, self._shown = 0.0, 0.0, self.limit
             self._show()
         self._apply(self.step)
 
@@ -120,7 +123,7 @@ class Budget:
         if limit.request_s is not None:
             allowed, now = limit.request_s, cost_s / served if served else 0.0
             if cost_s < FLOOR_RATIO * past_s:
-                now = min(now, allowed * ROOM_RATIO)
+                now = min(now, allowed * ROOM_RATIO / 2)  # well within the room: who was thinned comes back
         else:
             allowed, now = limit.cpu_ratio or 1.0, cost_s / past_s
         self.spent += (now - self.spent) * NEWEST
@@ -144,20 +147,22 @@ class Budget:
             self._registry.unregister("gnomon.sdk.throttle")
 
     def _decide(self, allowed: float, now: float) -> None:
+        before = self._lately
+        self._lately += (min(now, WORST * max(allowed, before)) - before) * NEWEST
         self._settling = max(self._settling - 1, 0)
         # Over only when both say so: one bad second is no reason, and neither is one that is over already.
-        if min(self.spent, now) > allowed:
+        if min(before, now) > allowed:
             self._calm = 0
             if self._settling:
                 return
             # Far over, two steps: each halves what is kept, if not the cost.
             self._to(self._number + (2 if now > 2 * allowed else 1))
-        elif max(self.spent, now) < allowed * ROOM_RATIO:
+        elif max(self._lately, now) < allowed * ROOM_RATIO:
             self._calm += 1
             if self._calm >= PATIENCE and self._number:
                 self._calm = 0
                 self._to(self._number - 1)
-        else:
+        elif min(before, now) > allowed * ROOM_RATIO:
             self._calm = 0
 
     def _to(self, number: int) -> None:

@@ -86,4 +86,5 @@ Level = Annotated[Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICA
 Levels = Annotated[dict[str, Level], BeforeValidator(read_pairs)]
 Policies = Annotated[dict[str, Literal["mask", "truncate", "keep"]], BeforeValidator(read_pairs)]
 Console = Annotated[Literal["auto", "json", "text", "off"], BeforeValidator(_off)]
+Stream = Annotated[Literal["stderr", "stdout"], BeforeValidator(_lower)]
 Cost = Annotated[Overhead, BeforeValidator(read_overhead)]

@@ -141,6 +141,7 @@ VARIABLES: Mapping[str, Read] = {
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": _to("metrics.temporality", read=lambda text: text.lower()),
     "OTEL_METRICS_EXEMPLAR_FILTER": _to("metrics.exemplars", read=_exemplars),
     "OTEL_EXPORTER_PROMETHEUS_PORT": _to("metrics.port"),
+    "OTEL_EXPORTER_PROMETHEUS_HOST": _to("metrics.address"),
     "OTEL_PYTHON_LOG_LEVEL": _to("logs.level"),
     "OTEL_LOG_LEVEL": _to("logs.levels", read=lambda text: {"gnomon": text}),
 }

@@ -17,8 +17,10 @@ from gnomon.config.fields import (
     Ratio,
     Ratios,
     Seconds,
+    Stream,
     Words,
 )
+from gnomon.config.remote_write import RemoteWriteSettings
 from gnomon.config.units import read_words
 
 SamplerName = Literal[
@@ -83,6 +85,11 @@ class MetricSettings(Part):
     )
     path: str = Field("/metrics", pattern=r"^/", description="Where the service answers a scrape.")
     port: Maybe[Port] = Field(None, description="A server of its own for scrapes; 0 takes a free port. None: the path.")
+    address: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Where that server listens. Elsewhere (`0.0.0.0`, `::`) whoever reaches it reads all metrics.",
+    )
     cardinality_limit: Count = Field(
         2000, description="Label sets of one instrument; further ones are `other`. The standard's number."
     )
@@ -92,6 +99,7 @@ class MetricSettings(Part):
     host: bool = Field(
         default=False, description="CPU, memory, disk and network of the machine: mostly somebody else measures it."
     )
+    remote_write: RemoteWriteSettings = Field(default=RemoteWriteSettings(), description="Prometheus remote write.")
 
 
 class LogSettings(Part):
@@ -102,6 +110,10 @@ class LogSettings(Part):
     levels: Live[Levels] = Field({}, description="Loggers that differ: `sqlalchemy.engine=WARNING`.")
     console: Console = Field(
         "auto", description="`auto`: text on a terminal, JSON elsewhere. `off`: the host's own handlers are left alone."
+    )
+    stream: Stream = Field(
+        "stderr",
+        description="Where both consoles write, this one and protocol `console`; `stdout` is the program's own.",
     )
     ship: bool = Field(default=True, description="Records are sent.")
     sampling: Live[Ratios] = Field(

@@ -1,10 +1,9 @@
 """Hot reload: an edited file acts on the running service, as far as a setting may change while it runs.
 
-No thread of its own: a background thread that is there anyway calls `tick()`, as often as it likes.
+No thread of its own: a background thread that is there anyway calls `tick()` every `POLL_S`.
 """
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,19 +33,15 @@ class Watcher:
         apply: Apply,
         *,
         warn: Callable[[str], None] = _warning,
-        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
-        self._sources, self._apply, self._warn, self._monotonic_s = sources, apply, warn, monotonic_s
+        self._sources, self._apply, self._warn = sources, apply, warn
         self._seen: tuple[int, ...] | None = ()  # the first look reads: the file may be another than was loaded
-        self._next_s = monotonic_s() + POLL_S
 
     def tick(self) -> bool:
-        """Look, if it is time to; True when settings were applied. Never raises."""
-        now_s = self._monotonic_s()
-        if self._sources.file is None or now_s < self._next_s:
+        """Look; True when settings were applied. Never raises."""
+        if self._sources.file is None:
             return False
-        self._next_s = now_s + POLL_S
         signature = self._signature()
         if signature == self._seen:
             return False

@@ -30,7 +30,8 @@ class ServiceSettings(Part):
     namespace: str = Field("", description="The family of services that it belongs to.")
     environment: str = Field("", description="`production`, `staging` and the like.")
     instance_id: str = Field(
-        "", description="This process. Empty: a fresh UUID in every process, forked ones included."
+        "",
+        description="This process; workers add their pid. Empty: a fresh UUID in every process, forked ones included.",
     )
     resource_attributes: Texts = Field({}, description="Further attributes of everything that is sent.")
 

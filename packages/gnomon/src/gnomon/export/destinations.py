@@ -9,13 +9,16 @@ from gnomon.config.route import Route, route
 from gnomon.errors import ExportError
 from gnomon.export.http import Address, HttpSender
 from gnomon.export.outlet import Batch, Outlet, Reason, Signal
+from gnomon.export.proxy import proxy_for
 from gnomon.export.pump import Pump
+from gnomon.export.remote_write import HEADERS, RemoteWriteSender
 from gnomon.export.sender import Answer, Sender, Verdict
 from gnomon.export.spool import Spool
 from gnomon.process.clock import SYSTEM, Clock
 
 if TYPE_CHECKING:
     from gnomon.config.export import ExportSettings
+    from gnomon.config.remote_write import RemoteWriteSettings
 
 Handed = Callable[[Signal, bytes], object]
 """Someone else who is given what was delivered: exporters of third parties."""
@@ -92,6 +95,19 @@ def pumps(
     ]
 
 
+def remote_write_sender(url: str, settings: "RemoteWriteSettings", way: Route) -> RemoteWriteSender:
+    """To Prometheus' remote write, with the certificates of another way.
+
+    Raises:
+        ExportError: the address or a certificate is wrong, or the library that packs is missing.
+    """
+    address = Address.of(url)
+    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    context = _tls(way.certificate, way.client_certificate, way.client_key) if address.secure else None
+    proxy = proxy_for(address.host, address.port, secure=address.secure)
+    return RemoteWriteSender(HttpSender({Signal.METRICS: address}, headers | HEADERS, context=context, proxy=proxy))
+
+
 def _destination(way: Route) -> tuple[Any, ...]:
     """What makes two signals go the same way; one with times of its own has a thread that keeps them."""
     address = Address.of(way.url)
@@ -117,7 +133,7 @@ def _sender(together: Sequence[Route]) -> Sender:
         from gnomon.export.grpc import GrpcSender  # noqa: PLC0415 - grpcio is an extra
 
         return GrpcSender(
-            f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}",
+            address.authority,
             secure=address.secure,
             headers=way.headers,
             compress=way.gzip,
@@ -127,7 +143,8 @@ def _sender(together: Sequence[Route]) -> Sender:
         )
     context = _tls(way.certificate, way.client_certificate, way.client_key) if address.secure else None
     addresses = {Signal(one.signal): Address.of(one.url) for one in together}
-    return HttpSender(addresses, way.headers, compress=way.gzip, context=context)
+    proxy = proxy_for(address.host, address.port, secure=address.secure)
+    return HttpSender(addresses, way.headers, compress=way.gzip, context=context, proxy=proxy)
 
 
 def _tls(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:

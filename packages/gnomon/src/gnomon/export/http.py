@@ -10,7 +10,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
@@ -19,11 +19,14 @@ from urllib.parse import urlsplit
 from gnomon.errors import ExportError
 from gnomon.export.outlet import Signal
 from gnomon.export.partial import partial_success
+from gnomon.export.proxy import Proxy
 from gnomon.export.sender import Answer, Verdict
 
 # What the specification calls retryable; all else that is not 2xx is for ever.
 RETRYABLE = {429, 502, 503, 504}
 TOO_LARGE = 413
+# A proxy's own answer: the receiver has not seen the request.
+PROXY_AUTHENTICATION = 407
 LONGEST_ANSWER = 64 << 10
 LONGEST_WAIT_S = 300.0
 
@@ -54,6 +57,12 @@ class Address:
         secure = parts.scheme == "https"
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         return cls(secure, parts.hostname, port or (443 if secure else 80), path)
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they are written: ASCII, an IPv6 address in its brackets."""
+        host = self.host.encode("idna").decode()
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 class _Deadlined(io.RawIOBase):
@@ -103,6 +112,7 @@ class HttpSender:
         compress: gzip bodies.
         context: TLS, for https.
         user_agent: who we say we are.
+        proxy: who stands between; None: nobody.
     """
 
     addresses: Mapping[Signal, Address]
@@ -110,10 +120,17 @@ class HttpSender:
     compress: bool = False
     context: ssl.SSLContext | None = None
     user_agent: str = "gnomon-python"
+    proxy: Proxy | None = None
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
 
     def send(self, signal: Signal, body: bytes, timeout_s: float) -> Answer:
         """One POST; on a connection that was closed while it was idle, once more on a new one."""
+        answer = self._sent(signal, body, timeout_s)
+        if self.proxy is None or answer.verdict is Verdict.TAKEN:
+            return answer
+        return replace(answer, why=f"{answer.why} (through the proxy {self.proxy})")
+
+    def _sent(self, signal: Signal, body: bytes, timeout_s: float) -> Answer:
         headers = {"Content-Type": "application/x-protobuf", "User-Agent": self.user_agent, **self.headers}
         if self.compress:
             body = _gzipped(body)
@@ -138,21 +155,40 @@ class HttpSender:
     def _post(self, address: Address, body: bytes, headers: Mapping[str, str], deadline_s: float) -> Answer:
         connection = self._connection
         if connection is None or connection.sock is None:  # without a socket: the receiver closed it after its answer
-            connection = self._connection = self._opened(address, _left_s(deadline_s))
-            connection.connect()
+            connection = self._connection = self._made(address, _left_s(deadline_s))
+            self._connect(connection, address, deadline_s)
+        target = address.path
+        if self.proxy is not None and not address.secure:
+            target, headers = f"http://{address.authority}{target}", {**headers, **self.proxy.headers}
         connection.sock.settimeout(_left_s(deadline_s))
         connection.response_class = partial(_Response, deadline_s=deadline_s)  # type: ignore[assignment]
-        connection.request("POST", address.path, body, dict(headers))
+        connection.request("POST", target, body, dict(headers))
         response = connection.getresponse()
         content = response.read(LONGEST_ANSWER)
         if not response.isclosed():  # more than anyone has to say: not worth reading to its end
             self.close()
         return _judged(response, content)
 
-    def _opened(self, address: Address, timeout_s: float) -> http.client.HTTPConnection:
+    def _made(self, address: Address, timeout_s: float) -> http.client.HTTPConnection:
         if address.secure:
             return http.client.HTTPSConnection(address.host, address.port, timeout=timeout_s, context=self.context)
-        return http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
+        next_hop = self.proxy or address
+        return http.client.HTTPConnection(next_hop.host, next_hop.port, timeout=timeout_s)
+
+    def _connect(self, connection: http.client.HTTPConnection, address: Address, deadline_s: float) -> None:
+        """Connect; to a TLS receiver through a tunnel: of what is sent the proxy sees the receiver's name alone.
+
+        `http.client` has tunnels too: without a deadline for the proxy's answer, nor IPv6 before Python 3.12.
+        """
+        if self.proxy is None or not address.secure:
+            connection.connect()
+            return
+        connection.sock = socket.create_connection((self.proxy.host, self.proxy.port), _left_s(deadline_s))
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _tunnel(connection.sock, self.proxy, address.authority, deadline_s)
+        connection.sock.settimeout(_left_s(deadline_s))
+        context = self.context or ssl.create_default_context()
+        connection.sock = context.wrap_socket(connection.sock, server_hostname=address.host)
 
     def close(self) -> None:
         """Close the connection."""
@@ -165,6 +201,20 @@ class HttpSender:
         connection, self._connection = self._connection, None
         if connection is not None and connection.sock is not None:
             socket.close(connection.sock.detach())
+
+
+def _tunnel(sock: socket.socket, proxy: Proxy, authority: str, deadline_s: float) -> None:
+    """Have a proxy connect us to a receiver (RFC 9110, 9.3.6)."""
+    headers = {"Host": authority, **proxy.headers}
+    lines = [f"CONNECT {authority} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    sock.sendall("\r\n".join(lines).encode())
+    response = _Response(sock, method="CONNECT", deadline_s=deadline_s)
+    try:
+        response.begin()
+        if not 200 <= response.status < 300:  # noqa: PLR2004 - success, in HTTP
+            raise ConnectionRefusedError(f"CONNECT was answered with HTTP {response.status} {response.reason}")
+    finally:
+        response.close()  # ours to read it; the socket stays open
 
 
 def _left_s(deadline_s: float) -> float:
@@ -186,7 +236,7 @@ def _judged(response: http.client.HTTPResponse, content: bytes) -> Answer:
         rejected, why = partial_success(content)
         return Answer(Verdict.TAKEN, why, rejected=rejected)
     why = f"HTTP {status} {response.reason}: {content[:300].decode('utf-8', 'replace')}".strip(": ")
-    if status in RETRYABLE:
+    if status in RETRYABLE or status == PROXY_AUTHENTICATION:
         return Answer(Verdict.AGAIN, why, _retry_after_s(response.headers.get("Retry-After")))
     return Answer(Verdict.TOO_LARGE if status == TOO_LARGE else Verdict.NEVER, why)
 

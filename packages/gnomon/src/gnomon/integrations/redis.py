@@ -1,8 +1,7 @@
 """Redis clients, synchronous and asyncio, of one server or of a cluster: one span a command, one a pipeline.
 
-What stands in a span is the command's name and a `?` for each argument. Messages of errors are left out, for Redis
-repeats in them what it was sent. Publishing is a command; subscriptions are left alone, and so is what a client says to
-its server on its own account (`HELLO`, `AUTH`, pings of the pool).
+What stands in a span is the command's name and a `?` for each argument. Publishing is a command; subscriptions are
+left alone, and so is what a client says to its server on its own account (`HELLO`, `AUTH`, pings of the pool).
 https://opentelemetry.io/docs/specs/semconv/database/redis/
 """
 
@@ -10,9 +9,8 @@ import functools
 import inspect
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from time import perf_counter
 from typing import Any
 
 import redis
@@ -21,15 +19,14 @@ import redis.asyncio.client
 import redis.asyncio.cluster
 import redis.client
 import redis.cluster
-from opentelemetry.trace import SpanKind, StatusCode
 
-from gnomon.context import SPAN_KEY, Context, attach, current, detach, suppressed, with_span
-from gnomon.integrations.telemetry import OPERATION_DURATION, Known, Telemetry
+from gnomon.context import current, suppressed
+from gnomon.integrations.database_client import Client, Operation, Operations, server_labels
+from gnomon.integrations.telemetry import Telemetry
 
 log = logging.getLogger("gnomon.integrations")
 
-CLIENT = SpanKind.CLIENT
-MOST_KNOWN = 1024
+MOST_SHAPES = 1024
 LONGEST_WORD = 32
 # Of one command's arguments, and of one pipeline's commands; beyond these stands "…".
 MOST_ARGUMENTS, MOST_COMMANDS = 16, 32
@@ -59,16 +56,16 @@ PIPELINES = (
 
 Server = tuple[str, int | None, str]
 """Host or path of the socket, port, number of the database."""
-Key = tuple[Server, str, str, str, str]
-"""server, operation, text, status of the response, error type."""
+Sent = tuple[Server, str]
+"""Whom to, and the operation's name."""
 
 
 def install(telemetry: Telemetry) -> Callable[[], None]:
     """Follow every command of every client, those that exist among them."""
-    operations = Operations(telemetry)
+    commands = Commands(telemetry)
     before = [(owner, name, owner.__dict__[name]) for owner, name in (*COMMANDS, *PIPELINES) if name in owner.__dict__]
     for owner, name, original in before:
-        begin = operations.pipeline if (owner, name) in PIPELINES else operations.command
+        begin = commands.pipeline if (owner, name) in PIPELINES else commands.command
         setattr(owner, name, _followed(original, begin))
 
     def undo() -> None:
@@ -78,7 +75,7 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
     return undo
 
 
-def _followed(original: Any, begin: Callable[[Any, tuple[Any, ...]], "Operation | None"]) -> Any:
+def _followed(original: Any, begin: Callable[[Any, tuple[Any, ...]], Operation[Sent] | None]) -> Any:
     """The method, with a span around it."""
     if inspect.iscoroutinefunction(original):
 
@@ -113,29 +110,26 @@ def _followed(original: Any, begin: Callable[[Any, tuple[Any, ...]], "Operation 
     return followed
 
 
-class Operations:
-    """What all commands share."""
+class Commands(Operations[Sent]):
+    """The commands and pipelines of all clients."""
 
     def __init__(self, telemetry: Telemetry) -> None:
-        attributes = telemetry.tracers.recording.attributes
-        self._known: dict[Key, Known] = attributes.blocks()
+        super().__init__(Client(telemetry, "gnomon.integrations.redis"))
         self._shapes: dict[tuple[str, str, int], tuple[str, str]] = {}
-        self.begin_span = telemetry.tracer("gnomon.integrations.redis").begin
-        self._encode = attributes.encode
-        self._observing = telemetry.histogram(*OPERATION_DURATION, unit="s")
 
-    def command(self, client: Any, args: tuple[Any, ...]) -> "Operation | None":
+    def command(self, client: Any, args: tuple[Any, ...]) -> Operation[Sent] | None:
         """A command that is sent now; None where it shall leave no trace."""
         try:
             context = current()
             if suppressed(context) or not args:
                 return None
-            return Operation(self, context, _server(client), *self._shape(args), 0)
+            name, text = self._shape(args)
+            return Operation(self, context, text, (_server(client), name), 0)
         except Exception:
             log.exception("A Redis command could not be followed")
             return None
 
-    def pipeline(self, client: Any, _: tuple[Any, ...]) -> "Operation | None":
+    def pipeline(self, client: Any, _: tuple[Any, ...]) -> Operation[Sent] | None:
         """A pipeline that is sent now; None where it shall leave no trace, or is empty."""
         try:
             context = current()
@@ -150,34 +144,23 @@ class Operations:
             text = "\n".join(text for text, _ in groupby(text for _, text in shapes))
             if len(commands) > MOST_COMMANDS:
                 text += "\n…"
-            return Operation(self, context, _server(client), name, text, len(commands))
+            return Operation(self, context, text, (_server(client), name), len(commands))
         except Exception:
             log.exception("A Redis pipeline could not be followed")
             return None
 
-    def known(self, key: Key) -> Known:
-        """What is known of such operations; worked out the first time."""
-        found = self._known.get(key)
-        return self._learnt(key) if found is None else found
+    def described(self, text: str, how: Sent) -> tuple[str, dict[str, Any], Mapping[str, Any]]:
+        """The command's name is the span's."""
+        (address, port, number), name = how
+        labels = {**server_labels("redis", number, address, port), "db.operation.name": name}
+        return name, labels, {"db.query.text": text}
 
-    def _learnt(self, key: Key) -> Known:
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
-        (host, port, number), operation, text, code, error = key
-        labels: dict[str, Any] = {"db.system.name": "redis", "db.operation.name": operation}
-        if number:
-            labels["db.namespace"] = number
-        if host:
-            labels["server.address"] = host
-        if port is not None:
-            labels["server.port"] = port
-        if code:
-            labels["db.response.status_code"] = code
-        if error:
-            labels["error.type"] = error
-        pairs = {**labels, "db.query.text": text}
-        known = self._known[key] = Known((self._encode(pairs), pairs), self._observing(**labels))
-        return known
+    def code(self, error: BaseException) -> str:
+        """The first word of what Redis answered: `WRONGTYPE`; empty when it was not Redis that failed."""
+        if not isinstance(error, redis.ResponseError):
+            return ""
+        found = _CODE.match(str(error))
+        return found[0] if found else "ERR"
 
     def _shape(self, args: Sequence[Any]) -> tuple[str, str]:
         """Name and text of a command: `("CONFIG SET", "CONFIG SET ? ?")`."""
@@ -188,41 +171,10 @@ class Operations:
             return _shape(first, second, number)
         shape = self._shapes.get((first, second, number))
         if shape is None:
-            if len(self._shapes) >= MOST_KNOWN:
+            if len(self._shapes) >= MOST_SHAPES:
                 self._shapes.clear()
             shape = self._shapes[first, second, number] = _shape(first, second, number)
         return shape
-
-
-class Operation:
-    """A command or pipeline on its way."""
-
-    __slots__ = ("_name", "_operations", "_server", "_span", "_started_s", "_text", "_token")
-
-    def __init__(
-        self, operations: Operations, context: Context, server: Server, name: str, text: str, batch: int
-    ) -> None:
-        self._operations, self._server, self._name, self._text = operations, server, name, text
-        attributes = {"db.operation.batch.size": batch} if batch > 1 else None
-        self._started_s = perf_counter()
-        self._span = operations.begin_span(name, CLIENT, context.get(SPAN_KEY), attributes, None, context)
-        self._token = attach(with_span(self._span, context))
-
-    def end(self, error: BaseException | None) -> None:
-        """Write down how it went."""
-        try:
-            detach(self._token)
-            code = wrong = ""
-            if error is not None:
-                code, wrong = _status(error), type(error).__qualname__
-            known, span = self._operations.known((self._server, self._name, self._text, code, wrong)), self._span
-            span.block = known.block
-            known.observe(perf_counter() - self._started_s)
-            if isinstance(error, Exception):
-                span.set_status(StatusCode.ERROR, f"{wrong}: {code}" if code else wrong)
-            span.end()
-        except Exception:
-            log.exception("A Redis command could not be written down")
 
 
 def _shape(first: Any, second: Any, number: int) -> tuple[str, str]:
@@ -267,11 +219,3 @@ def _server(client: Any) -> Server:
     if path := settings.get("path"):
         return path, None, str(settings.get("db") or 0)
     return settings.get("host") or "localhost", settings.get("port") or 6379, str(settings.get("db") or 0)
-
-
-def _status(error: BaseException) -> str:
-    """The first word of what Redis answered: `WRONGTYPE`; empty when it was not Redis that failed."""
-    if not isinstance(error, redis.ResponseError):
-        return ""
-    found = _CODE.match(str(error))
-    return found[0] if found else "ERR"

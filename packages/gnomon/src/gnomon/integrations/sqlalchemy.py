@@ -1,6 +1,6 @@
 """SQLAlchemy engines, synchronous and asyncio, those that exist among them: a span a statement, numbers of every pool.
 
-Statements are exported without their values, and errors without their messages, for databases repeat values in them.
+Statements are exported without their values.
 What a pool says to its connections on its own account (pings, resets) is no statement, and neither is what a dialect
 asks when it first connects.
 https://opentelemetry.io/docs/specs/semconv/database/sql/, https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
@@ -13,39 +13,24 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.pool import Pool, QueuePool
 
-from gnomon.context import SPAN_KEY, attach, current, detach, suppressed, with_span
-from gnomon.integrations.telemetry import OPERATION_DURATION, Known, Telemetry
+from gnomon.context import current, suppressed
+from gnomon.integrations.database_client import Client, Operation, Operations, server_labels
+from gnomon.integrations.telemetry import Telemetry
 from gnomon.metrics.instruments import Counter, Histogram, ObservableUpDownCounter
 from gnomon.privacy.sql import operation_and_table, sanitised
 from gnomon.process.forks import after_fork
 
 log = logging.getLogger("gnomon.integrations")
 
-CLIENT = SpanKind.CLIENT
-# Of one engine. Statements are few where values are parameters; where they are not, this is the bound.
-MOST_KNOWN = 1024
-LONGEST_REMEMBERED = 4096
 SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db", "redshift": "aws.redshift", "db2": "ibm.db2"}
 """SQLAlchemy's names of databases that have another one in the conventions."""
 NAME = "db.client.connection.pool.name"
 STATE = "db.client.connection.state"
-
-Failure = tuple[str, str]
-"""The database's code and the error's type; both empty when nothing failed."""
-FINE: Failure = ("", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Named(Known):
-    """What repeats of a statement that ends in the same way, with the name of its span."""
-
-    name: str
 
 
 def install(telemetry: Telemetry) -> Callable[[], None]:
@@ -73,41 +58,11 @@ def install(telemetry: Telemetry) -> Callable[[], None]:
     return undo
 
 
-class Statement:
-    """A statement on its way."""
-
-    __slots__ = ("batch", "database", "fine", "span", "started_s", "text", "token")
-
-    def __init__(self, database: "Database", text: str, batch: int, fine: Named, span: Any, token: Any) -> None:
-        self.database, self.text, self.batch, self.fine, self.span, self.token = (
-            database,
-            text,
-            batch,
-            fine,
-            span,
-            token,
-        )
-        self.started_s = perf_counter()
-
-    def end(self, failure: Failure, error: BaseException | None) -> None:
-        """Write down how it went."""
-        known = self.fine if error is None else self.database.known(self.text, self.batch > 1, failure)
-        span = self.span
-        span.block = known.block
-        known.observe(perf_counter() - self.started_s)
-        if isinstance(error, Exception):
-            code, kind = failure
-            span.set_status(StatusCode.ERROR, f"{kind}: {code}" if code else kind)
-        span.end()
-
-
 class Engines:
     """All engines, as their events tell of them."""
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self.begin_span = telemetry.tracer("gnomon.integrations.sqlalchemy").begin
-        self.attributes = telemetry.tracers.recording.attributes
-        self.observing = telemetry.histogram(*OPERATION_DURATION, unit="s")
+        self.client = Client(telemetry, "gnomon.integrations.sqlalchemy")
         self.pools: Pools | None = None
         self._databases: dict[int, Database] = {}
         if telemetry.metrics is not None:
@@ -135,10 +90,7 @@ class Engines:
                 text = context.statement if many and context.statement else statement
                 batch = len(parameters) if many and isinstance(parameters, list) else 0
                 database = self.database(connection.engine)
-                attributes = {"db.operation.batch.size": batch} if batch > 1 else None
-                fine = database.known(text, batch > 1, FINE)
-                span = self.begin_span(fine.name, CLIENT, now.get(SPAN_KEY), attributes, None, now)
-                context._gnomon = Statement(database, text, batch, fine, span, attach(with_span(span, now)))  # noqa: SLF001 - our own mark
+                context._gnomon = Operation(database, now, text, batch > 1, batch)  # noqa: SLF001 - our own mark
         except Exception:
             log.exception("A statement could not be followed")
         return statement, parameters
@@ -172,8 +124,8 @@ class Engines:
             database.pending = 0  # whoever waited, waits in the parent
 
 
-class Database:
-    """What one engine speaks to, what is known of its statements, and its pool.
+class Database(Operations[bool]):
+    """What one engine speaks to, what is known of its statements (beside its text, whether it is a batch), its pool.
 
     Attributes:
         pool: the engine's present one.
@@ -181,28 +133,17 @@ class Database:
     """
 
     def __init__(self, engines: Engines, engine: Engine, dialect: "weakref.ref[Any]") -> None:
+        super().__init__(engines.client)
         url = engine.url
         backend = url.get_backend_name()
-        self._engines, self._dialect = engines, dialect
-        self._known: dict[tuple[str, bool, Failure], Named] = engines.attributes.blocks()
+        self._dialect = dialect
         self._ansi_quotes = backend not in {"mysql", "mariadb"}
-        self._labels: dict[str, Any] = {"db.system.name": SYSTEMS.get(backend, backend)}
-        if url.database:
-            self._labels["db.namespace"] = url.database
-        if url.host:
-            self._labels["server.address"] = url.host
-        if url.port:
-            self._labels["server.port"] = url.port
+        self._labels = server_labels(SYSTEMS.get(backend, backend), url.database, url.host, url.port)
         at = f"{url.host}:{url.port}" if url.port else url.host or ""
         self.pool_name = engine.logging_name or "/".join(part for part in (at, url.database) if part) or backend
         self.pool: Callable[[], Any] = lambda: None
         self.pending = 0
         self._cells = None if engines.pools is None else engines.pools.cells(self.pool_name)
-
-    def known(self, statement: str, batch: bool, failure: Failure) -> Named:
-        """What is known of a statement; worked out the first time."""
-        found = self._known.get((statement, batch, failure))
-        return self._learnt(statement, batch, failure) if found is None else found
 
     def connected(self, engine: Engine, connect: Callable[[Engine], Any]) -> Any:
         """A connection from the pool, timed. No call stands between reading and writing `pending`: no lock."""
@@ -226,33 +167,29 @@ class Database:
             log.exception("A connection could not be followed")
         return connection
 
-    def _learnt(self, statement: str, batch: bool, failure: Failure) -> Named:
-        text = sanitised(statement, ansi_quotes=self._ansi_quotes)
-        operation, table = operation_and_table(statement, ansi_quotes=self._ansi_quotes)
-        if batch and operation:
+    def described(self, text: str, how: bool) -> tuple[str, dict[str, Any], Mapping[str, Any]]:
+        """A statement by its operation and table, as far as they can be told."""
+        operation, table = operation_and_table(text, ansi_quotes=self._ansi_quotes)
+        if how and operation:
             operation = f"BATCH {operation}"
         labels = dict(self._labels)
         if operation:
             labels["db.operation.name"] = operation
         if table:
             labels["db.collection.name"] = table
-        code, error = failure
-        if code:
-            labels["db.response.status_code"] = code
-        if error:
-            labels["error.type"] = error
         summary = f"{operation} {table}".strip()
-        pairs = {**labels, "db.query.text": text}
+        more = {"db.query.text": sanitised(text, ansi_quotes=self._ansi_quotes)}
         if summary:
-            pairs["db.query.summary"] = summary
-        block = (self._engines.attributes.encode(pairs), pairs)
-        name = summary or self._labels.get("db.namespace") or self._labels["db.system.name"]
-        known = Named(block, self._engines.observing(**labels), name)
-        if len(statement) <= LONGEST_REMEMBERED:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[statement, batch, failure] = known
-        return known
+            more["db.query.summary"] = summary
+        return summary or self._labels.get("db.namespace") or self._labels["db.system.name"], labels, more
+
+    def code(self, error: BaseException) -> str:
+        """An SQLSTATE, or what the driver has in its place."""
+        for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+            if isinstance(code := getattr(error, name, None), str):
+                return code
+        number = error.args[0] if error.args else None
+        return str(number) if isinstance(number, int) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,15 +290,10 @@ def _returned(_: Any, record: Any) -> None:
 
 def _end(context: Any, error: BaseException | None) -> None:
     """The end of the statement of an execution, if it has one that has not ended."""
-    statement = getattr(context, "_gnomon", None)
-    if statement is None:
-        return
-    try:
+    operation = getattr(context, "_gnomon", None)
+    if operation is not None:
         context._gnomon = None  # noqa: SLF001 - our own mark
-        detach(statement.token)
-        statement.end(FINE if error is None else (_code(error), type(error).__qualname__), error)
-    except Exception:
-        log.exception("A statement could not be written down")
+        operation.end(error)
 
 
 def _unheard(connection: Any) -> bool:
@@ -369,12 +301,3 @@ def _unheard(connection: Any) -> bool:
     return getattr(connection, "_reentrant_error", False) or connection.get_execution_options().get(
         "skip_user_error_events", False
     )
-
-
-def _code(error: BaseException) -> str:
-    """The database's own code: an SQLSTATE, or what the driver has in its place."""
-    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
-        if isinstance(code := getattr(error, name, None), str):
-            return code
-    number = error.args[0] if error.args else None
-    return str(number) if isinstance(number, int) else ""

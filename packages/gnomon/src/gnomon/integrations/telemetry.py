@@ -15,9 +15,6 @@ from gnomon.version import __version__
 Measure = Callable[[float], object]
 """Takes a measurement."""
 
-OPERATION_DURATION = ("db.client.operation.duration", "Duration of database client operations.")
-"""Name and description: all database clients measure into one instrument."""
-
 
 def _nothing(_: float) -> None:
     """Metrics are switched off."""

@@ -25,19 +25,22 @@ CHUNK_BYTES = 64 << 10
 # At the end of the process.
 LAST_CHANCE_S = 2.0
 
+Standard = Literal["stderr", "stdout"]
+"""One of the process's own streams: the one that has the name in `sys` at the moment, for hosts replace them."""
+
 
 class Writer:
     """Writes lines to a stream from a thread of its own. `put` never waits and never raises.
 
     Args:
-        stream: where lines go; None is the standard output of the moment.
+        stream: where lines go.
 
     Attributes:
         dropped: lines for which there was no room, or that the stream refused.
     """
 
     def __init__(
-        self, stream: IO[Any] | None = None, *, most_lines: int = MOST_LINES, most_bytes: int = MOST_BYTES
+        self, stream: IO[Any] | Standard = "stderr", *, most_lines: int = MOST_LINES, most_bytes: int = MOST_BYTES
     ) -> None:
         self._stream, self.most_lines, self.most_bytes = stream, most_lines, most_bytes
         self._begin()
@@ -132,7 +135,7 @@ class Writer:
 
     def _write(self, chunk: bytes) -> None:
         """Past the stream's own buffer: its lock, held by a thread that waits, would end the interpreter badly."""
-        stream = self._stream or sys.stdout
+        stream = _of_now(self._stream)
         try:
             number = stream.fileno()
         except (AttributeError, OSError, io.UnsupportedOperation):  # not a file: captured, or a host's own object
@@ -166,13 +169,19 @@ class Console:
         self.writer.put(lines.as_text(line, colours=self._colours) if self._text else lines.as_json(line), important)
 
 
-def console(form: Literal["auto", "json", "text", "off"] = "auto", stream: IO[Any] | None = None) -> Console | None:
+def console(
+    form: Literal["auto", "json", "text", "off"] = "auto", stream: IO[Any] | Standard = "stderr"
+) -> Console | None:
     """The console of a setting. `auto`: text on a terminal, JSON elsewhere; colours unless NO_COLOR is set."""
     if form == "off":
         return None
     terminal = False
     with contextlib.suppress(AttributeError, ValueError):  # no stream at all, or a closed one
-        terminal = (stream or sys.stdout).isatty()
+        terminal = _of_now(stream).isatty()
     if form == "auto":
         form = "text" if terminal else "json"
     return Console(form, Writer(stream), colours=terminal and not os.environ.get("NO_COLOR"))
+
+
+def _of_now(stream: IO[Any] | Standard) -> Any:
+    return getattr(sys, stream) if isinstance(stream, str) else stream

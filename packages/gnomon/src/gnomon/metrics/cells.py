@@ -104,8 +104,8 @@ class Cell:
         return tuple(self.exemplars[bucket] for bucket in sorted(self.exemplars.copy())) if self.exemplars else ()
 
 
-class CounterCell(Cell):
-    """A sum that only grows."""
+class SumCell(Cell):
+    """A sum. What may be added to it is its kind's own, in one piece: the hot path calls nothing."""
 
     __slots__ = ("value",)
 
@@ -113,6 +113,16 @@ class CounterCell(Cell):
         """Begin at 0."""
         super().reset(now_ns)
         self.value: float = 0
+
+    def point(self) -> Number:
+        """A number."""
+        return Number(self.labels, self.start_ns, plain(self.value), self.taken())
+
+
+class CounterCell(SumCell):
+    """A sum that only grows."""
+
+    __slots__ = ()
 
     @atomic
     def add(self, value: float = 1, /) -> None:
@@ -129,20 +139,11 @@ class CounterCell(Cell):
 
     inc = add
 
-    def point(self) -> Number:
-        """A number."""
-        return Number(self.labels, self.start_ns, plain(self.value), self.taken())
 
+class UpDownCounterCell(SumCell):
+    """A sum that also falls: connections, queue lengths. It has no exemplars."""
 
-class UpDownCounterCell(Cell):
-    """A sum that also falls: connections, queue lengths."""
-
-    __slots__ = ("value",)
-
-    def reset(self, now_ns: int) -> None:
-        """Begin at 0."""
-        super().reset(now_ns)
-        self.value: float = 0
+    __slots__ = ()
 
     @atomic
     def add(self, value: float = 1, /) -> None:
@@ -160,10 +161,6 @@ class UpDownCounterCell(Cell):
     def dec(self, value: float = 1, /) -> None:
         """Take away."""
         self.add(-value)
-
-    def point(self) -> Number:
-        """A number."""
-        return Number(self.labels, self.start_ns, plain(self.value))
 
 
 class GaugeCell(Cell):

@@ -79,7 +79,7 @@ class MetricsPart:
         shown = {key: value for key, value in self._resource.items() if key not in OF_ONE_PROCESS}
         self.endpoint = Endpoint(registry, resource=shown)
         if settings.port is not None:
-            self._serve(self.endpoint, settings.port)
+            self._serve(self.endpoint, settings.port, settings.address)
 
     def shutdown(self, deadline_s: float) -> None:  # noqa: ARG002 - nothing takes time
         """Answer scrapes no more, and measure nothing by ourselves."""
@@ -109,10 +109,10 @@ class MetricsPart:
             for record in records:
                 put(record)
 
-    def _serve(self, endpoint: Endpoint, port: int) -> None:
+    def _serve(self, endpoint: Endpoint, port: int, address: str) -> None:
         """Of several workers one has the port, and answers for all: no reason for the others not to work."""
         try:
-            endpoint.serve(port)
+            endpoint.serve(port, address)
         except MetricsError as error:
             if not endpoint.workers.led:
                 self.shutdown(0.0)

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import gzip
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from gnomon.errors import MetricsError
@@ -102,16 +104,22 @@ class Endpoint:
     def serve(self, port: int, host: str = "127.0.0.1") -> int:
         """Answer on a port of our own, whatever path is asked for; returns the port, which matters for port 0.
 
+        Args:
+            port: 0 takes a free one.
+            host: the address, or the name of one, to listen on. `::` is every address, IPv4's too; nobody is asked who
+                they are.
+
         Raises:
-            MetricsError: the port is taken or not allowed.
+            MetricsError: the port is taken or not allowed, or the address is not this machine's.
         """
         try:
-            server = _Server((host, port), _handler(self.answer))
+            server = _Server(host, port, _handler(self.answer))
         except OSError as error:
             hint = (
-                "Choose another port; under several workers only one of them can have it, so mount the endpoint there"
+                "Choose another port, or an address of this machine; under several workers only one of them can have "
+                "the port, so mount the endpoint there"
             )
-            raise MetricsError(f"/metrics cannot be served at {host}:{port}: {error}", hint=hint) from error
+            raise MetricsError(f"/metrics cannot be served at {host}, port {port}: {error}", hint=hint) from error
         self._server = server
         threading.Thread(target=server.serve_forever, name="gnomon-metrics", daemon=True).start()
         return int(server.server_address[1])
@@ -127,6 +135,18 @@ class Endpoint:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        found: list[Any] = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        # Of a name with both kinds of address the older: `localhost` is scraped as 127.0.0.1.
+        self.address_family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """As TCP servers do: one for HTTP would look its own name up in the DNS, which may take seconds."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A scraper that hung up is none of the host's business; the default prints a traceback."""

@@ -5,9 +5,9 @@ https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gnomon.metrics import names
 from gnomon.metrics.collect import (
@@ -85,30 +85,82 @@ def render(
     writer = _Writer(form == OPENMETRICS, created)
     if resource:
         writer.target_info(resource)
-    for shown in _by_name(families):
+    for shown in by_name(families):
         writer.family(shown)
     if form == OPENMETRICS:
         writer.lines.append("# EOF\n")
     return "".join(writer.lines).encode("utf-8", "replace")
 
 
+class Sample(NamedTuple):
+    """A number under a name; several make a point."""
+
+    name: str
+    extra: str
+    """The label that a point's samples differ in: `le`, `quantile` or, for most, none."""
+    bound: str
+    """That label's value."""
+    value: float
+    exemplar: Exemplar | None = None
+
+
 @dataclass(slots=True)
-class _Shown:
+class Shown:
     """Families that are one in Prometheus."""
 
     name: str
     family: Family
     points: list[Point]
 
+    @property
+    def kind(self) -> str:
+        """Prometheus' word for it."""
+        return _TYPES[self.family.kind]
 
-def _by_name(families: Iterable[Family]) -> list[_Shown]:
-    found: dict[str, _Shown] = {}
+    @property
+    def stem(self) -> str:
+        """The name, without a counter's `_total`."""
+        return self.name.removesuffix("_total") if self.kind == "counter" else self.name
+
+    def labelled(self) -> Iterator[tuple[dict[str, str], Point]]:
+        """Each point under its labels as Prometheus has them."""
+        present = _present(self.points)
+        for point in self.points:
+            yield shown_labels(_others(present) if point.labels[: len(OVERFLOW)] == OVERFLOW else point.labels), point
+
+    def samples(self, point: Point) -> Iterator[Sample]:
+        """What a point is made of, in the order of the text format."""
+        stem = self.stem
+        if isinstance(point, Number):
+            if self.kind == "counter":
+                yield Sample(f"{stem}_total", "", "", point.value, point.exemplars[-1] if point.exemplars else None)
+            else:
+                yield Sample(stem, "", "", point.value)
+            return
+        if isinstance(point, Quantiles):
+            for share, value in point.quantiles:
+                yield Sample(stem, "quantile", number_text(float(share)), value)
+            count = point.count
+        else:
+            buckets = explicit(point) if isinstance(point, Exponential) else point
+            marks = {bisect_left(buckets.bounds, one.value): one for one in buckets.exemplars}
+            count = 0
+            for number, (bound, more) in enumerate(zip((*buckets.bounds, float("inf")), buckets.counts, strict=True)):
+                count += more
+                yield Sample(f"{stem}_bucket", "le", number_text(bound), count, marks.get(number))
+        yield Sample(f"{stem}_sum", "", "", point.sum)
+        yield Sample(f"{stem}_count", "", "", count)
+
+
+def by_name(families: Iterable[Family]) -> list[Shown]:
+    """Families as Prometheus has them; of two with the same name the first is shown, and it is said once."""
+    found: dict[str, Shown] = {}
     for family in families:
         foreign = family.scope.name == FOREIGN.name
         name = family.name if foreign else names.exposed(family.name, family.unit, family.kind)
         stem = name.removesuffix("_total")
         points = family.points if foreign else _scoped(family)
-        known = found.setdefault(stem, _Shown(name, family, []))
+        known = found.setdefault(stem, Shown(name, family, []))
         if known.points and (known.family.kind != family.kind or known.family.scope == family.scope or foreign):
             say_once(
                 f"clash {stem}",
@@ -138,56 +190,33 @@ class _Writer:
         """The service itself."""
         name, kind = ("target", "info") if self._open else ("target_info", "gauge")
         self.lines.append(f"# HELP {name} Target metadata\n# TYPE {name} {kind}\n")
-        self.lines.append(f"target_info{_braces(_pairs(tuple(resource.items())))} 1\n")
+        self.lines.append(f"target_info{_braces(_pairs(shown_labels(resource.items())))} 1\n")
 
-    def family(self, shown: _Shown) -> None:
+    def family(self, shown: Shown) -> None:
         """HELP, TYPE and all samples."""
-        kind = _TYPES[shown.family.kind]
-        stem = shown.name.removesuffix("_total") if kind == "counter" else shown.name
+        kind, stem = shown.kind, shown.stem
         head = stem if self._open else shown.name
         told = _help(shown.family.description or shown.family.name, quotes=self._open)
         self.lines.append(f"# HELP {head} {told}\n# TYPE {head} {kind}\n")
-        present = _present(shown.points)
-        for point in shown.points:
-            pairs = _pairs(_others(present) if point.labels[: len(OVERFLOW)] == OVERFLOW else point.labels)
-            self._point(stem, pairs, point, counter=kind == "counter")
+        for labels, point in shown.labelled():
+            pairs = _pairs(labels)
+            # OpenMetrics: a sum of what may be below zero may fall, and so is no counter; without it no count.
+            unsummed = (f"{stem}_sum", f"{stem}_count") if self._open and _below_zero(point) else ()
+            for sample in shown.samples(point):
+                if sample.name not in unsummed:
+                    self._sample(sample, pairs)
             if self._created and kind != "gauge" and point.start_ns:
                 self.lines.append(f"{stem}_created{_braces(pairs)} {point.start_ns / 1e9}\n")
 
-    def _point(self, stem: str, pairs: str, point: Point, *, counter: bool) -> None:
-        if isinstance(point, Number):
-            name = f"{stem}_total" if counter else stem
-            mark = self._exemplar(point.exemplars[-1]) if point.exemplars and counter and self._open else ""
-            self.lines.append(f"{name}{_braces(pairs)} {_number(point.value)}{mark}\n")
-            return
-        if isinstance(point, Quantiles):
-            for share, value in point.quantiles:
-                labels = _braces(pairs, f'quantile="{_number(float(share))}"')
-                self.lines.append(f"{stem}{labels} {_number(value)}\n")
-            count = point.count
-        else:
-            buckets = explicit(point) if isinstance(point, Exponential) else point
-            count = self._buckets(stem, pairs, buckets)
-            if self._open and buckets.bounds and buckets.bounds[0] < 0:
-                return  # OpenMetrics: such a sum may fall, and so is no counter; without it no count
-        tail = _braces(pairs)
-        self.lines.append(f"{stem}_sum{tail} {_number(point.sum)}\n{stem}_count{tail} {count}\n")
-
-    def _buckets(self, stem: str, pairs: str, point: Buckets) -> int:
-        marks = {}
-        if self._open:
-            marks = {bisect_left(point.bounds, one.value): self._exemplar(one) for one in point.exemplars}
-        total = 0
-        for number, (bound, count) in enumerate(zip((*point.bounds, float("inf")), point.counts, strict=True)):
-            total += count
-            labels = _braces(pairs, f'le="{_number(bound)}"')
-            self.lines.append(f"{stem}_bucket{labels} {total}{marks.get(number, '')}\n")
-        return total
+    def _sample(self, sample: Sample, pairs: str) -> None:
+        labels = _braces(pairs, f'{sample.extra}="{sample.bound}"') if sample.extra else _braces(pairs)
+        mark = self._exemplar(sample.exemplar) if self._open and sample.exemplar is not None else ""
+        self.lines.append(f"{sample.name}{labels} {number_text(sample.value)}{mark}\n")
 
     @staticmethod
     def _exemplar(one: Exemplar) -> str:
         ids = f'trace_id="{one.trace_id.hex()}",span_id="{one.span_id.hex()}"'
-        return f" # {{{ids}}} {_number(one.value)} {one.time_ns / 1e9}"
+        return f" # {{{ids}}} {number_text(one.value)} {one.time_ns / 1e9}"
 
 
 def explicit(point: Exponential) -> Buckets:
@@ -215,6 +244,13 @@ def explicit(point: Exponential) -> Buckets:
     )
 
 
+def _below_zero(point: Point) -> bool:
+    """Whether a histogram counts what is below zero."""
+    if isinstance(point, Exponential):
+        return bool(point.negative)
+    return isinstance(point, Buckets) and bool(point.bounds) and point.bounds[0] < 0
+
+
 def _present(points: Iterable[Point]) -> list[str]:
     """All label names of a family, but for the overflow's own."""
     return list(dict.fromkeys(name for point in points for name, _ in point.labels if name != OVERFLOW[0][0]))
@@ -224,13 +260,17 @@ def _others(present: Iterable[str]) -> Labels:
     return tuple((name, "other") for name in present) or OVERFLOW
 
 
-def _pairs(labels: Labels) -> str:
-    """name="value" pairs, sorted; where two names become one, their values are joined as the OTel rules ask."""
+def shown_labels(labels: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    """Labels as Prometheus has them; where two names become one, their values are joined as the OTel rules ask."""
     found: dict[str, str] = {}
     for name, value in labels:
         shown, text = names.label(name), names.label_value(value)
         found[shown] = f"{found[shown]};{text}" if shown in found else text
-    return ",".join(f'{name}="{_escaped(text)}"' for name, text in found.items())
+    return found
+
+
+def _pairs(labels: Mapping[str, str]) -> str:
+    return ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
 
 
 def _braces(*pairs: str) -> str:
@@ -249,7 +289,7 @@ def _help(text: str, *, quotes: bool) -> str:
     return text.replace('"', '\\"') if quotes else text
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
     """As Prometheus reads it back to the same bits."""
     if isinstance(value, int):
         return str(value)

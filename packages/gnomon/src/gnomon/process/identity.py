@@ -22,11 +22,16 @@ class Identity:
         attributes: of the service, as configured. A `service.instance.id` among them stands for the first process; a
             forked one adds its pid.
         version: of the SDK.
+        one_of_many: whether others like this process were started beside it, and were given the same attributes: a
+            worker that was not forked from a process of ours. Then it adds its pid, too.
     """
 
-    def __init__(self, attributes: Mapping[str, Any], version: str) -> None:
+    def __init__(self, attributes: Mapping[str, Any], version: str, *, one_of_many: bool = False) -> None:
         self._given, self._version = dict(attributes), version
-        self._describe(str(self._given.get("service.instance.id") or uuid.uuid4()))
+        if one_of_many:
+            self._reborn()
+        else:
+            self._describe(str(self._given.get("service.instance.id") or uuid.uuid4()))
         after_fork(self._reborn)
 
     def _reborn(self) -> None:

@@ -19,27 +19,14 @@ R = TypeVar("R")
 JAEGER_PORTS = {14268, 14250, 6831}
 
 
-class TracingSystem:
-    """A service's tracing. Making the first one starts the SDK, unless `gnomon.instrument` has.
-
-    Args:
-        service_name: of the service, and of the spans that are made here.
-        settings: as those of `gnomon.instrument`, used if this starts the SDK.
-    """
-
-    def __init__(self, service_name: str, **settings: Any) -> None:
-        self.service_name = service_name
-        self._manager = started(service_name=service_name, **settings)
-
-    @property
-    def _tracer(self) -> Tracer:
-        return cast("Tracer", self._manager.tracer(self.service_name))
+class _Spans:
+    """Makes spans, and decorates functions with them."""
 
     def start_span(
         self, name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Mapping[str, Any] | None = None
     ) -> CurrentSpan:
-        """A span around a `with` (or `async with`) block; an exception that leaves the block makes it an error."""
-        return self._tracer.start_as_current_span(name, kind=kind, attributes=attributes)
+        """A span around a block."""
+        raise NotImplementedError
 
     @overload
     def trace_function(self, function: Callable[P, R]) -> Callable[P, R]: ...
@@ -67,6 +54,29 @@ class TracingSystem:
             return functools.partial(self.trace_function, name=name, kind=kind, attributes=attributes)
         called = name or function.__qualname__
         return traced(function, lambda: self.start_span(called, kind=kind, attributes=attributes))
+
+
+class TracingSystem(_Spans):
+    """A service's tracing. Making the first one starts the SDK, unless `gnomon.instrument` has.
+
+    Args:
+        service_name: of the service, and of the spans that are made here.
+        settings: as those of `gnomon.instrument`, used if this starts the SDK.
+    """
+
+    def __init__(self, service_name: str, **settings: Any) -> None:
+        self.service_name = service_name
+        self._manager = started(service_name=service_name, **settings)
+
+    @property
+    def _tracer(self) -> Tracer:
+        return cast("Tracer", self._manager.tracer(self.service_name))
+
+    def start_span(
+        self, name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Mapping[str, Any] | None = None
+    ) -> CurrentSpan:
+        """A span around a `with` (or `async with`) block; an exception that leaves the block makes it an error."""
+        return self._tracer.start_as_current_span(name, kind=kind, attributes=attributes)
 
     def get_trace_headers(self) -> dict[str, str]:
         """The headers that carry the trace to a service that is called now."""
@@ -105,26 +115,22 @@ def otlp_endpoint(jaeger: str) -> str:
     return jaeger
 
 
-class _Asked:
-    """The tracer of `gnomon.span`, looked up again when another provider is set."""
+class _OfWhateverIsSet(_Spans):
+    """Spans of the provider that is set, which is looked at each time: another may be set later."""
 
-    provider: Any = None
-    tracer: Any = None
+    def __init__(self) -> None:
+        self._provider: Any = None
+        self._tracer: Any = None
+
+    def start_span(
+        self, name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Mapping[str, Any] | None = None
+    ) -> CurrentSpan:
+        """A span around a block, of whatever provider is set: `with gnomon.span("load"): ...`."""
+        provider = get_tracer_provider()
+        if provider is not self._provider:
+            self._provider, self._tracer = provider, provider.get_tracer("gnomon")
+        return CurrentSpan(self._tracer.start_span, (name, None, kind, attributes))
 
 
-def start_span(
-    name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Mapping[str, Any] | None = None
-) -> CurrentSpan:
-    """A span around a block, of whatever provider is set: `with gnomon.span("load"): ...`."""
-    provider = get_tracer_provider()
-    if provider is not _Asked.provider:
-        _Asked.provider, _Asked.tracer = provider, provider.get_tracer("gnomon")
-    return CurrentSpan(_Asked.tracer.start_span, (name, None, kind, attributes))
-
-
-def trace_function(function: Callable[..., Any] | None = None, *, name: str | None = None, **options: Any) -> Any:
-    """`TracingSystem.trace_function` without one: the provider is asked for at each call."""
-    if function is None:
-        return functools.partial(trace_function, name=name, **options)
-    called = name or function.__qualname__
-    return traced(function, lambda: start_span(called, **options))
+_set = _OfWhateverIsSet()
+start_span, trace_function = _set.start_span, _set.trace_function

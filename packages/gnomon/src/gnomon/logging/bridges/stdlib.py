@@ -104,11 +104,12 @@ def _still(record: logging.LogRecord) -> bool:
 def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
     """Put a handler on the root logger, and loggers under the pipeline's levels; returns what undoes it.
 
-    When the pipeline shows lines itself, handlers that write to the same terminal are taken away for so long.
+    When the pipeline shows lines itself, handlers that write to the standard output or error are taken away for so
+    long, whichever of the two is ours: a terminal and a container's log show both, and a line is to be there once.
     """
     root, used = logging.getLogger(), pipeline or current()
     handler = Handler(pipeline)
-    taken = [one for one in root.handlers if used.console is not None and _is_terminal(one)]
+    taken = [one for one in root.handlers if used.console is not None and _is_standard(one)]
     for one in taken:
         root.removeHandler(one)
     root.addHandler(handler)
@@ -123,10 +124,6 @@ def install(pipeline: Pipeline | None = None) -> Callable[[], None]:
     return undo
 
 
-def _is_terminal(handler: logging.Handler) -> bool:
-    return type(handler) is logging.StreamHandler and handler.stream in {
-        sys.stdout,
-        sys.stderr,
-        sys.__stdout__,
-        sys.__stderr__,
-    }
+def _is_standard(handler: logging.Handler) -> bool:
+    standard = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return type(handler) is logging.StreamHandler and any(handler.stream is one for one in standard)
