@@ -1,9 +1,11 @@
 """The service that is measured, with the stack that `STACK` names: `app.py PORT SINK READY_FILE`.
 
-`/bare/{id}` answers a small object; `/real/{id}` reads rows by SQL and answers some 5 KB of JSON. Both make a child
-span and two log lines with two fields each. SIGUSR1: send what waits, then touch the file.
+`/bare/{id}` answers a small object; `/real/{id}` reads rows by SQL and answers some 5 KB of JSON; `/wait5/{id}` and its
+like wait so many milliseconds for something else. All make a child span and two log lines with two fields each.
+SIGUSR1: send what waits, then touch the file.
 """
 
+import asyncio
 import importlib
 import os
 import signal
@@ -77,7 +79,7 @@ def database() -> sqlite3.Connection:
 
 
 def routes(app: FastAPI, stack: Stack) -> None:
-    """The two routes."""
+    """What is asked for."""
     span, log, connection = stack.span, stack.log, database()
 
     @app.get("/bare/{number}")
@@ -95,6 +97,14 @@ def routes(app: FastAPI, stack: Stack) -> None:
             totals = connection.execute(TOTALS, (f"2026-11-{number % 9 + 1:02}",)).fetchall()
         log("loaded", order_id=number, rows=len(rows))
         return {"orders": [dict(row) for row in rows], "totals": [tuple(row) for row in totals]}
+
+    @app.get("/wait{milliseconds}/{number}")
+    async def wait(milliseconds: int, number: int) -> dict[str, Any]:
+        with span("load"):
+            log("loading", order_id=number, user="u")
+            await asyncio.sleep(milliseconds / 1000)
+        log("loaded", order_id=number, user="u")
+        return {"id": number, "name": "waited"}
 
 
 def main() -> None:

@@ -1,0 +1,331 @@
+"""Aggregation operators: over the series of each group, at every step.
+
+https://github.com/prometheus/prometheus/blob/main/promql/engine.go: aggregation, aggregationK, aggregationCountValues.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+import xxhash
+
+from gnomon_server.errors import Internal
+from gnomon_server.query.promql import histogram_aggregates
+from gnomon_server.query.promql.ast import Aggregate
+from gnomon_server.query.promql.context import Context, refused
+from gnomon_server.query.promql.go_text import general, plain, quoted
+from gnomon_server.query.promql.kernels import compensated_mean, compensated_sum, inexact, quantiles, variance
+from gnomon_server.query.promql.labels import all_but, grouped, merged, only, replaced
+from gnomon_server.query.promql.values import NAME, Labels, Scalar, String, Value, Vector
+
+_CHUNK = 4_000_000  # elements of a padded matrix: 32 MB
+_INT64 = float(1 << 63)
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The series of a vector by their groups.
+
+    Attributes:
+        vector: the series.
+        of: int64[n_series]: the group of each.
+        keys: the groups' labels.
+    """
+
+    vector: Vector
+    of: np.ndarray
+    keys: list[Labels]
+
+    @property
+    def order(self) -> np.ndarray:
+        """The series, group after group: int64[n_series]."""
+        return np.argsort(self.of, kind="stable")
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """How many series each has: int64[n_groups]."""
+        return np.bincount(self.of, minlength=len(self.keys))
+
+    @property
+    def begins(self) -> np.ndarray:
+        """Where each begins in `order`: int64[n_groups]."""
+        sizes = self.sizes
+        before: np.ndarray = np.cumsum(sizes) - sizes
+        return before
+
+    def reduced(self, matrix: np.ndarray, how: np.ufunc) -> np.ndarray:
+        """`how` over the series of each group: [n_groups, n_steps] of [n_series, n_steps]."""
+        found: np.ndarray = how.reduceat(matrix[self.order], self.begins, axis=0)
+        return found
+
+    def counts(self, there: np.ndarray) -> np.ndarray:
+        """How many series of each are there: int64[n_groups, n_steps]."""
+        return self.reduced(there.astype(np.int64), np.add)
+
+    def by_cell(
+        self,
+        there: np.ndarray,
+        which: np.ndarray,
+        ctx: Context,
+        reduce: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        """A number for some groups at some steps, each from its own samples.
+
+        Args:
+            there: bool[n_series, n_steps]: the samples that count.
+            which: bool[n_groups, n_steps]: where a number is wanted; it is zero elsewhere.
+            ctx: where it is evaluated.
+            reduce: positions in the raveled values and whether they count, [k, longest], and the steps int64[k], to
+                float64[k].
+        """
+        found = np.zeros(which.shape)
+        group, step = np.nonzero(which)
+        order, begins, sizes, steps = self.order, self.begins, self.sizes, which.shape[1]
+        by_size = np.argsort(sizes[group], kind="stable")  # rows of a chunk are of one length, or nearly
+        group, step = group[by_size], step[by_size]
+        begin = 0
+        while begin < len(group):
+            longest = int(sizes[group[-1]])
+            size = max(1, _CHUNK // longest)
+            ctx.check()
+            chunk = slice(begin, begin + size)
+            rank = np.arange(int(sizes[group[chunk]].max()))
+            inside = rank[None, :] < sizes[group[chunk], None]
+            series = order[np.minimum(begins[group[chunk], None] + rank[None, :], len(order) - 1)]
+            inside &= there[series, step[chunk, None]]
+            positions = series * steps + step[chunk, None]
+            found[group[chunk], step[chunk]] = reduce(*packed(positions, inside), step[chunk])
+            begin += size
+        return found
+
+
+def packed(positions: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows with what counts at their beginnings, in the same order, as the kernels want them."""
+    order = np.argsort(~inside, axis=1, kind="stable")
+    return np.take_along_axis(positions, order, 1), np.take_along_axis(inside, order, 1)
+
+
+def evaluated(node: Aggregate, value: Value, param: Value | None, ctx: Context) -> Vector:
+    """The value of an aggregation.
+
+    Raises:
+        InvalidInput: a parameter that cannot be.
+    """
+    if not isinstance(value, Vector):
+        raise Internal("promql_types", f"{node.op} of a {type(value).__name__} was let through")
+    vector = value.kept()
+    if node.op == "count_values":
+        return _count_values(node, vector, param, ctx)
+    number = param.values if isinstance(param, Scalar) else np.zeros(ctx.grid.steps)
+    _judge(node, number, ctx)
+    if not len(vector.labels):
+        return Vector.empty(ctx.grid.steps)
+    key = all_but({*node.grouping, NAME}) if node.without else only(node.grouping)
+    groups = Groups(vector, *grouped(vector.labels, key))
+    if node.op in _PICKS:
+        return _picked(node, groups, number, ctx)
+    return _OPERATORS[node.op](node, groups, number, ctx)
+
+
+def _judge(node: Aggregate, number: np.ndarray, ctx: Context) -> None:
+    """Complain of a parameter, or refuse it, in Prometheus' words."""
+    if node.param is None:
+        return
+    nan = np.isnan(number).any()
+    low, high = float(np.nanmin(number, initial=0)), float(np.nanmax(number, initial=0))
+    if node.op == "quantile":
+        wrong = dict.fromkeys(general(one) for one in (low, high, np.nan if nan else 0.0) if not 0 <= one <= 1)
+        for text in wrong:
+            ctx.notes.warn(f"quantile value should be between 0 and 1, got {text}", node.param)
+        return
+    if nan:
+        name = "Ratio" if node.op == "limit_ratio" else "Parameter"
+        raise refused(f"{name} value is NaN", node, ctx.notes.text)
+    if node.op == "limit_ratio":
+        for cap, found in ((-1, low), (1, high)):
+            if abs(found) > 1:
+                said = f"ratio value should be between -1 and 1, got {general(found)}, capping to {cap}"
+                ctx.notes.warn(said, node.param)
+    elif max(-low, high) >= _INT64:
+        side, found = ("underflows", low) if -low >= _INT64 else ("overflows", high)
+        raise refused(f"Scalar value {general(found)} {side} int64", node, ctx.notes.text)
+
+
+# Numbers --------------------------------------------------------------------------------------------------------------
+
+
+def _of_groups(groups: Groups, values: np.ndarray, present: np.ndarray) -> Vector:
+    nameless = np.logical_or.reduceat(groups.vector.nameless[groups.order], groups.begins)
+    return Vector.of_floats(groups.keys, values, present, nameless)
+
+
+def _floats_only(node: Aggregate, groups: Groups, ctx: Context) -> np.ndarray:
+    """Where floats stand; that histograms are passed over is said."""
+    if groups.vector.histogram_there.any():
+        ctx.notes.inform(f"ignored histogram in {node.op} aggregation", node if node.op in _PICKS else node.expr)
+    return groups.vector.floats
+
+
+def _total(node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
+    """`sum` and `avg`."""
+    floats, vector = groups.vector.floats, groups.vector
+    counts = groups.counts(floats)
+    values = np.where(floats, vector.values, 0.0)
+    with np.errstate(all="ignore"):
+        total, weight = groups.reduced(values, np.add), groups.reduced(np.abs(values), np.add)
+        result = total / np.maximum(counts, 1) if node.op == "avg" else total
+        doubtful = (counts > 0) & inexact(total, weight)
+        if doubtful.any():
+            kernel = compensated_mean if node.op == "avg" else compensated_sum
+
+            def exactly(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
+                return kernel(vector.values.ravel(), positions, inside)
+
+            result = np.where(doubtful, groups.by_cell(floats, doubtful, ctx, exactly), result)
+    answer = _of_groups(groups, result, counts > 0)
+    if not vector.histogram_there.any():
+        return answer
+    return histogram_aggregates.joined_in(node, groups.of, vector, answer, ctx)
+
+
+def _counted(_: Aggregate, groups: Groups, __: np.ndarray, ___: Context) -> Vector:
+    counts = groups.counts(groups.vector.present)
+    return _of_groups(groups, counts.astype(np.float64), counts > 0)
+
+
+def _group(_: Aggregate, groups: Groups, __: np.ndarray, ___: Context) -> Vector:
+    counts = groups.counts(groups.vector.present)
+    return _of_groups(groups, np.ones(counts.shape), counts > 0)
+
+
+def _extreme(how: np.ufunc, node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
+    floats = _floats_only(node, groups, ctx)
+    # fmin and fmax pass over NaN where there is a number, and so does Prometheus.
+    values = groups.reduced(np.where(floats, groups.vector.values, np.nan), how)
+    return _of_groups(groups, values, groups.counts(floats) > 0)
+
+
+def _spread(node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
+    """`stdvar` and `stddev`."""
+    floats = _floats_only(node, groups, ctx)
+    there = groups.counts(floats) > 0
+
+    def spread(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return variance(groups.vector.values.ravel(), positions, inside)
+
+    with np.errstate(all="ignore"):
+        values = groups.by_cell(floats, there, ctx, spread)
+        return _of_groups(groups, np.sqrt(values) if node.op == "stddev" else values, there)
+
+
+def _quantile(node: Aggregate, groups: Groups, q: np.ndarray, ctx: Context) -> Vector:
+    floats = _floats_only(node, groups, ctx)
+    there = groups.counts(floats) > 0
+
+    def ranked(positions: np.ndarray, inside: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return quantiles(groups.vector.values.ravel()[positions], inside, q[step])
+
+    with np.errstate(all="ignore"):
+        return _of_groups(groups, groups.by_cell(floats, there, ctx, ranked), there)
+
+
+_Operator = Callable[[Aggregate, Groups, np.ndarray, Context], Vector]
+_OPERATORS: Mapping[str, _Operator] = MappingProxyType(
+    {
+        "sum": _total,
+        "avg": _total,
+        "count": _counted,
+        "group": _group,
+        "min": partial(_extreme, np.fmin),
+        "max": partial(_extreme, np.fmax),
+        "stdvar": _spread,
+        "stddev": _spread,
+        "quantile": _quantile,
+    }
+)
+
+# Some of the series ---------------------------------------------------------------------------------------------------
+
+
+def _picked(node: Aggregate, groups: Groups, number: np.ndarray, ctx: Context) -> Vector:
+    vector = groups.vector
+    if node.op == "limit_ratio":
+        return _kept(vector, vector.present & _sampled(vector, number))
+    floats = _floats_only(node, groups, ctx) if node.op in ("topk", "bottomk") else vector.present
+    rank = _ranks(node.op, groups, floats)
+    keep = floats & (rank < number.astype(np.int64)[None, :])
+    if ctx.grid.steps > 1 or node.op == "limitk":
+        return _kept(vector, keep)
+    # Of an instant query the order is part of the answer: group after group, the first first.
+    chosen = np.flatnonzero(keep[:, 0])
+    ordered = chosen[np.lexsort((rank[chosen, 0], groups.of[chosen]))]
+    found = vector.where(keep).take(ordered)
+    return Vector(found.labels, found.values, found.present, found.rows, found.histograms, found.nameless, ordered=True)
+
+
+def _kept(vector: Vector, keep: np.ndarray) -> Vector:
+    return vector.where(keep).kept()
+
+
+def _ranks(op: str, groups: Groups, there: np.ndarray) -> np.ndarray:
+    """The place of each sample among those of its group at its step: int64[n_series, n_steps]; NaN comes last."""
+    values = groups.vector.values
+    sort_by = np.zeros(values.shape) if op == "limitk" else -values if op == "topk" else values
+    series = np.arange(len(values))
+    rank = np.empty(values.shape, np.int64)
+    for step in range(values.shape[1]):
+        # Last key first: by group, what is there before what is not, numbers before NaN, by value, in order.
+        keys = (series, sort_by[:, step], np.isnan(sort_by[:, step]), ~there[:, step], groups.of)
+        order = np.lexsort(keys)
+        rank[order, step] = series - np.repeat(groups.begins, groups.sizes)
+    return rank
+
+
+def _sampled(vector: Vector, ratio: np.ndarray) -> np.ndarray:
+    """Which series a ratio takes: by the hash of their labels, so that r and r - 1 share none and miss none."""
+    text = ("\xff".join(f"{name}\xff{value}" for name, value in labels) + "\xff" for labels in vector.labels)
+    hashes = (xxhash.xxh64_intdigest(one.encode("latin-1", "replace")) for one in text)
+    offset = np.fromiter(hashes, np.uint64, len(vector.labels)).astype(np.float64)[:, None] / float(1 << 64)
+    limit = np.clip(ratio, -1, 1)[None, :]
+    taken: np.ndarray = np.where(limit >= 0, offset < limit, offset >= 1 + limit)
+    return taken
+
+
+_PICKS = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
+
+# Values as labels -----------------------------------------------------------------------------------------------------
+
+
+def _count_values(node: Aggregate, vector: Vector, param: Value | None, ctx: Context) -> Vector:
+    label = param.text if isinstance(param, String) else ""
+    if not label or any("\ud800" <= character <= "\udfff" for character in label):
+        raise refused(f"invalid label name {quoted(label)}", node, ctx.notes.text)
+    series, step = np.nonzero(vector.present)
+    if not len(series):
+        return Vector.empty(ctx.grid.steps)
+    # Per distinct value of a series, not per sample.
+    texts, which = _texts(vector, series, step)
+    pairs, pair = np.unique(np.column_stack([series, which]), axis=0, return_inverse=True)
+    key = all_but({*node.grouping, NAME}) if node.without else only(node.grouping)
+    labels = [replaced(vector.labels[one], label, texts[text]) for one, text in pairs.tolist()]
+    # The label that holds the value is always among those grouped by.
+    group, keys = grouped(labels, lambda one: replaced(key(one), label, dict(one)[label]))
+    counts = np.zeros((len(keys), ctx.grid.steps))
+    np.add.at(counts, (group[pair.ravel()], step), 1.0)
+    return merged(Vector.of_floats(keys, counts, counts > 0), keys)
+
+
+def _texts(vector: Vector, series: np.ndarray, step: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The distinct samples as texts, and which of them each sample is."""
+    values = vector.values[series, step]
+    values = np.where(np.isnan(values), np.nan, values)  # one NaN is like another
+    bits, which = np.unique(values.view(np.uint64), return_inverse=True)
+    texts = [plain(value) for value in bits.view(np.float64).tolist()]
+    if vector.rows is None or not vector.histogram_there.any():
+        return texts, which
+    native = vector.histogram_there[series, step]
+    histogram_texts, histogram_which = histogram_aggregates.texts(vector, series[native], step[native])
+    which[native] = len(texts) + histogram_which
+    return [*texts, *histogram_texts], which

@@ -1,0 +1,96 @@
+"""What an expression is evaluated in: the steps, the samples that were read, the limits, what is noticed."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gnomon_server.errors import DeadlineExceeded, InvalidInput, TooLarge
+from gnomon_server.query.promql.annotations import Annotations
+from gnomon_server.query.promql.ast import Node
+from gnomon_server.query.promql.values import Grid, Labels, Samples
+
+LOOKBACK_MS = 300_000
+MOST_SAMPLES = 50_000_000
+MOST_STEPS = 11_000  # as Prometheus' API; what a screen can show
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a query is to be evaluated.
+
+    Attributes:
+        lookback_ms: how old an instant vector's samples may be.
+        deadline_s: how long it may take in all.
+        most_samples: how many samples it may hold in memory at a time.
+        experimental: whether experimental functions are there.
+        pushdown: whether leaves may be evaluated by ClickHouse.
+    """
+
+    lookback_ms: int = LOOKBACK_MS
+    deadline_s: float = 120.0
+    most_samples: int = MOST_SAMPLES
+    experimental: bool = True
+    pushdown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where an expression is evaluated; a subquery's has steps of its own.
+
+    Attributes:
+        grid: the steps.
+        query: the steps of the whole query, which `@ start()` and `step()` mean in a subquery too.
+        options: of the query.
+        notes: warnings and infos.
+        samples: what was read for each selector, by the place where it stands in the text.
+        started_s: when the query began, monotonic.
+        cancelled: whether nobody waits for the answer any more.
+    """
+
+    grid: Grid
+    query: Grid
+    options: Options
+    notes: Annotations
+    samples: Mapping[tuple[int, int], Samples]
+    started_s: float
+    cancelled: Callable[[], bool]
+
+    def on(self, grid: Grid) -> "Context":
+        """The same with other steps."""
+        return replace(self, grid=grid)
+
+    def check(self, samples: int = 0) -> None:
+        """Stop in time, before so many samples are allocated.
+
+        Raises:
+            DeadlineExceeded, TooLarge: in Prometheus' words.
+        """
+        if self.cancelled():
+            raise DeadlineExceeded("query_canceled", "query was canceled in expression evaluation")
+        if time.monotonic() - self.started_s > self.options.deadline_s:
+            raise DeadlineExceeded("query_timeout", "query timed out in expression evaluation")
+        if samples > self.options.most_samples:
+            raise TooLarge(
+                "query_too_many_samples",
+                "query processing would load too many samples into memory in expression evaluation",
+                hint=f"{samples:,} samples where {self.options.most_samples:,} are allowed: ask for a shorter range, a "
+                "larger step or fewer series",
+            )
+
+
+def refused(what: str, node: Node, text: str, code: str = "promql_execution") -> InvalidInput:
+    """A query that can be read but not be answered, such as a many-to-many match; the place is said."""
+    return InvalidInput(code, what, where=text[node.start : node.end][:200])
+
+
+def named(labels: Labels) -> str:
+    """` for metric name "up"`, as messages end; empty for a series without a name."""
+    name = dict(labels).get("__name__", "")
+    return f' for metric name "{name}"' if name else ""
+
+
+def each_step(values: np.ndarray, grid: Grid) -> np.ndarray:
+    """A scalar's float64[n_steps] as one row: float64[1, n_steps]."""
+    return values.reshape(1, grid.steps)

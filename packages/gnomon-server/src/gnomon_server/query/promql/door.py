@@ -1,0 +1,115 @@
+"""The door for PromQL: text in, columns out, within limits.
+
+Parse, check, plan, read, evaluate: reading waits on the event loop, the rest runs in a thread, and both end when nobody
+waits for the answer any more.
+"""
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gnomon_server.errors import DeadlineExceeded, InvalidInput
+from gnomon_server.query.promql.annotations import Annotations
+from gnomon_server.query.promql.ast import Expr
+from gnomon_server.query.promql.check import value_type
+from gnomon_server.query.promql.context import MOST_STEPS, Context, Options
+from gnomon_server.query.promql.evaluate import evaluate, range_vector
+from gnomon_server.query.promql.labels import names_removed
+from gnomon_server.query.promql.parser import parse
+from gnomon_server.query.promql.plan import reads
+from gnomon_server.query.promql.select import Source, read_samples
+from gnomon_server.query.promql.signatures import DOCUMENTED, ValueType
+from gnomon_server.query.promql.values import Grid, Samples, Scalar, String, Value, Vector
+from gnomon_server.query.sql.door import NO_TENANT, Tenants
+from gnomon_server.store.interface import QueryLimits, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query gave.
+
+    Attributes:
+        value: Scalar, String or Vector; of an instant query for a range vector its Samples.
+        grid: the steps of it.
+        warnings, infos: as the API shows them.
+        samples_read: how many.
+    """
+
+    value: Scalar | String | Vector | Samples
+    grid: Grid
+    warnings: list[str] = field(default_factory=list)
+    infos: list[str] = field(default_factory=list)
+    samples_read: int = 0
+
+
+class PromqlDoor:
+    """Answers PromQL for one tenant at a time."""
+
+    def __init__(self, store: Store, tenants: Tenants, limits: QueryLimits | None = None) -> None:
+        self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
+
+    async def instant(self, text: str, *, at_ms: int, tenant: str, options: Options) -> Answer:
+        """The value at one time. Cancelling the task ends the query.
+
+        Raises:
+            InvalidInput: the query cannot be read, or not be answered; `where` has the place.
+            DeadlineExceeded, TooLarge, Unavailable: past the limits, or the store is away.
+        """
+        return await self._run(text, Grid(at_ms, at_ms, 0), tenant, options)
+
+    async def range(
+        self, text: str, *, start_ms: int, end_ms: int, step_ms: int, tenant: str, options: Options
+    ) -> Answer:
+        """The values from `start_ms` to `end_ms`, every `step_ms`; otherwise as `instant`."""
+        grid = Grid(start_ms, end_ms, step_ms)
+        if grid.steps > MOST_STEPS:
+            raise InvalidInput(
+                "promql_steps",
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution "
+                "(?step=XX)",
+                where="step",
+            )
+        return await self._run(text, grid, tenant, options)
+
+    async def _run(self, text: str, grid: Grid, tenant: str, options: Options) -> Answer:
+        started_s = time.monotonic()
+        tree = await asyncio.to_thread(_read, text, grid, options)
+        source = Source(self._store, self._tenants.known(tenant) or NO_TENANT, self._limits)
+        planned = list(reads(tree, grid, grid, options.lookback_ms))
+        gone = threading.Event()
+        try:
+            async with asyncio.timeout(options.deadline_s):
+                found = await asyncio.gather(*(read_samples(source, one) for one in planned))
+                samples = {one.place: each for one, each in zip(planned, found, strict=True)}
+                notes = Annotations(text)
+                ctx = Context(grid, grid, options, notes, samples, started_s, gone.is_set)
+                value = await asyncio.to_thread(_evaluated, tree, ctx)
+        except TimeoutError:
+            raise DeadlineExceeded("query_timeout", "query timed out in query execution") from None
+        finally:
+            gone.set()
+        return Answer(value, grid, notes.warnings, notes.infos, sum(len(each.ts) for each in found))
+
+
+def _read(text: str, grid: Grid, options: Options) -> Expr:
+    tree = parse(text, experimental=options.experimental)
+    kind = value_type(tree)
+    if grid.step_ms and kind not in (ValueType.SCALAR, ValueType.VECTOR):
+        raise InvalidInput(
+            "promql_type",
+            f'invalid expression type "{DOCUMENTED[kind]}" for range query, must be Scalar or instant Vector',
+        )
+    return tree
+
+
+def _evaluated(tree: Expr, ctx: Context) -> Scalar | String | Vector | Samples:
+    with np.errstate(all="ignore"):  # NaN and infinities are answers here, not mistakes
+        value: Value = evaluate(tree, ctx)
+    if isinstance(value, Vector):
+        return names_removed(value)
+    if isinstance(value, Scalar | String):
+        return value
+    return range_vector(value)

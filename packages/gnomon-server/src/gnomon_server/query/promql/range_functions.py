@@ -1,0 +1,199 @@
+"""The functions of range vectors by name; `ranges` has what they compute floats with, `histogram_ranges` the rest."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+
+from gnomon_server.query.promql.ast import Call
+from gnomon_server.query.promql.context import Context, refused
+from gnomon_server.query.promql.go_text import general
+from gnomon_server.query.promql.kernels import quantiles, variance
+from gnomon_server.query.promql.mixed_ranges import changed, edge, instant_rate, rated, reset, totalled
+from gnomon_server.query.promql.ranges import (
+    Function,
+    by_window,
+    first,
+    last,
+    of_windows,
+    reduced,
+    regression,
+    scalar_of,
+    smoothed,
+    windows_of,
+)
+from gnomon_server.query.promql.values import Value, Vector, Windows
+
+_COUNTER_ENDINGS = ("_total", "_sum", "_count", "_bucket")
+
+
+def _floats_alone(windows: Windows, call: Call, ctx: Context) -> Windows:
+    """The floats of each window, for functions that pass over histograms; that they do is said where both are."""
+    if windows.histograms is None:
+        return windows
+    both = (windows.floats.counts > 0) & (windows.histograms.counts > 0)
+    for series in np.flatnonzero(both.any(axis=1)).tolist():
+        name = dict(windows.labels[series]).get("__name__", "")
+        ctx.notes.inform(
+            f'ignored histograms in a range containing both floats and histograms for metric name "{name}"',
+            call.args[min(_range_position(call), len(call.args) - 1)],
+        )
+    return windows.floats
+
+
+def _range_position(call: Call) -> int:
+    return 1 if call.function == "quantile_over_time" else 0
+
+
+def _rate(call: Call, args: list[Value], ctx: Context, *, counter: bool, per_second: bool) -> Vector:
+    windows = windows_of(args)
+    if counter:
+        _doubt_counters(windows, call, ctx)
+    return rated(windows, call, ctx, counter=counter, per_second=per_second)
+
+
+def _doubt_counters(windows: Windows, call: Call, ctx: Context) -> None:
+    """A float metric whose name does not end like a counter's is perhaps none."""
+    some = (windows.floats.counts > 0).any(axis=1)
+    for series in np.flatnonzero(some).tolist():
+        name = dict(windows.labels[series]).get("__name__", "")
+        if name and not name.endswith(_COUNTER_ENDINGS):
+            ctx.notes.inform(
+                f'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{name}"',
+                call.args[0],
+            )
+
+
+def _extreme(how: np.ufunc, call: Call, args: list[Value], ctx: Context) -> Vector:
+    windows = _floats_alone(windows_of(args), call, ctx)
+    # fmin and fmax pass over NaN where there is a number, and so does Prometheus.
+    return of_windows(windows, reduced(windows, windows.samples.v, how), windows.counts > 0)
+
+
+def _count(_: Call, args: list[Value], __: Context) -> Vector:
+    windows = windows_of(args)
+    return of_windows(windows, windows.counts.astype(np.float64), windows.counts > 0)
+
+
+def _present(_: Call, args: list[Value], __: Context) -> Vector:
+    windows = windows_of(args)
+    return of_windows(windows, np.ones(windows.low.shape), windows.counts > 0)
+
+
+def _spread(call: Call, args: list[Value], ctx: Context) -> Vector:
+    """`stdvar_over_time` and `stddev_over_time`."""
+    windows = _floats_alone(windows_of(args), call, ctx)
+
+    def spread(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
+        return variance(windows.samples.v, positions, inside)
+
+    values = by_window(windows, ctx, spread)
+    return of_windows(windows, np.sqrt(values) if call.function == "stddev_over_time" else values, windows.counts > 0)
+
+
+def _quantile(call: Call, args: list[Value], ctx: Context) -> Vector:
+    q, windows = scalar_of(args, 0), _floats_alone(windows_of(args, 1), call, ctx)
+    for wrong in {general(one) for one in q.tolist() if not 0 <= one <= 1}:
+        if windows.counts.any():
+            ctx.notes.warn(f"quantile value should be between 0 and 1, got {wrong}", call.args[0])
+
+    def ranked(positions: np.ndarray, inside: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return quantiles(windows.samples.v[positions], inside, q[step])
+
+    return of_windows(windows, by_window(windows, ctx, ranked), windows.counts > 0)
+
+
+def _median_deviation(call: Call, args: list[Value], ctx: Context) -> Vector:
+    windows = _floats_alone(windows_of(args), call, ctx)
+
+    def deviation(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
+        matrix, half = windows.samples.v[positions], np.full(len(positions), 0.5)
+        median = quantiles(matrix, inside, half)
+        found = quantiles(np.abs(matrix - median[:, None]), inside, half)
+        return np.where((np.isnan(matrix) & inside).any(axis=1), np.nan, found)
+
+    return of_windows(windows, by_window(windows, ctx, deviation), windows.counts > 0)
+
+
+def _edge_time(edge: Callable[[Windows, np.ndarray], np.ndarray], _: Call, args: list[Value], __: Context) -> Vector:
+    windows = windows_of(args)
+    return of_windows(windows, edge(windows, windows.samples.ts) / 1000, windows.counts > 0)
+
+
+def _extreme_time(call: Call, args: list[Value], ctx: Context) -> Vector:
+    """When the largest or the smallest was: of equals the last."""
+    windows = _floats_alone(windows_of(args), call, ctx)
+    sign = -1.0 if call.function == "ts_of_min_over_time" else 1.0
+
+    def when(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
+        matrix = np.where(inside, sign * windows.samples.v[positions], np.nan)
+        numbers = ~np.isnan(matrix)
+        ranked = np.where(numbers, matrix, -np.inf)
+        found = (
+            matrix.shape[1] - 1 - np.argmax((ranked == ranked.max(axis=1)[:, None])[:, ::-1] & numbers[:, ::-1], axis=1)
+        )
+        # All are NaN: each takes the place of the one before.
+        found = np.where(numbers.any(axis=1), found, inside.sum(axis=1) - 1)
+        times: np.ndarray = windows.samples.ts[positions[np.arange(len(positions)), found]] / 1000
+        return times
+
+    return of_windows(windows, by_window(windows, ctx, when), windows.counts > 0)
+
+
+def _deriv(call: Call, args: list[Value], ctx: Context) -> Vector:
+    windows = _floats_alone(windows_of(args), call, ctx)
+    return of_windows(windows, regression(windows, ctx)[0], windows.counts > 1)
+
+
+def _predicted(call: Call, args: list[Value], ctx: Context) -> Vector:
+    windows = _floats_alone(windows_of(args), call, ctx)
+    slope, intercept = regression(windows, ctx)
+    ahead = (ctx.grid.times - first(windows, windows.samples.ts)) / 1000 + scalar_of(args, 1)
+    return of_windows(windows, intercept + slope * ahead, windows.counts > 1)
+
+
+def _smoothing(call: Call, args: list[Value], ctx: Context) -> Vector:
+    windows = _floats_alone(windows_of(args), call, ctx)
+    factors = scalar_of(args, 1), scalar_of(args, 2)
+    for name, short, factor in zip(("smoothing", "trend"), ("sf", "tf"), factors, strict=True):
+        wrong = factor[(factor <= 0) | (factor >= 1)]
+        if len(wrong) and windows.counts.any():
+            raise refused(f"invalid {name} factor. Expected: 0 < {short} < 1, got: {wrong[0]:f}", call, ctx.notes.text)
+
+    def level(positions: np.ndarray, inside: np.ndarray, step: np.ndarray) -> np.ndarray:
+        return smoothed(windows.samples.v, factors[0][step], factors[1][step], positions, inside)
+
+    return of_windows(windows, by_window(windows, ctx, level, windows.counts > 1), windows.counts > 1)
+
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        "rate": partial(_rate, counter=True, per_second=True),
+        "increase": partial(_rate, counter=True, per_second=False),
+        "delta": partial(_rate, counter=False, per_second=False),
+        "irate": partial(instant_rate, counter=True),
+        "idelta": partial(instant_rate, counter=False),
+        "resets": reset,
+        "changes": changed,
+        "sum_over_time": partial(totalled, mean=False),
+        "avg_over_time": partial(totalled, mean=True),
+        "first_over_time": partial(edge, newest=False),
+        "last_over_time": partial(edge, newest=True),
+        "min_over_time": partial(_extreme, np.fmin),
+        "max_over_time": partial(_extreme, np.fmax),
+        "count_over_time": _count,
+        "present_over_time": _present,
+        "stdvar_over_time": _spread,
+        "stddev_over_time": _spread,
+        "quantile_over_time": _quantile,
+        "mad_over_time": _median_deviation,
+        "ts_of_first_over_time": partial(_edge_time, first),
+        "ts_of_last_over_time": partial(_edge_time, last),
+        "ts_of_max_over_time": _extreme_time,
+        "ts_of_min_over_time": _extreme_time,
+        "deriv": _deriv,
+        "predict_linear": _predicted,
+        "double_exponential_smoothing": _smoothing,
+    }
+)

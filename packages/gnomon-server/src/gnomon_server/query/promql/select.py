@@ -1,0 +1,216 @@
+"""Reading what selectors want from the store: series by their labels, samples by series and time."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gnomon_server.model.series import Kind
+from gnomon_server.query.promql.context import LOOKBACK_MS
+from gnomon_server.query.promql.histogram_resets import detect_reset
+from gnomon_server.query.promql.histograms import GAUGE, NO_RESET, RESET, UNKNOWN, Histograms, of_table
+from gnomon_server.query.promql.plan import Read
+from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples
+from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
+from gnomon_server.store.interface import QueryLimits, Store
+
+# So many ids stand in the statement itself; more are found by asking for the series again, within the engine.
+_FEW_IDS = 500
+# DateTime64(3) and Date of the tables begin in 1970; Date ends in 2149.
+_LAST_MS = 5_662_310_399_999
+# A series of one of these kinds may hold native histograms.
+_MAYBE_HISTOGRAMS = f"({int(Kind.UNKNOWN)}, {int(Kind.EXPONENTIAL)})"
+_HISTOGRAM_COLUMNS = "schema, hint, count, sum, zero_threshold, zero_count, p_idx, p_cnt, n_idx, n_cnt, bounds"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where and whose."""
+
+    store: Store
+    tenant: int
+    limits: QueryLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFound:
+    """Series of a read: `ids` uint64[n] in rising order, labels, whether any of them may hold native histograms."""
+
+    ids: np.ndarray
+    labels: Sequence[Labels]
+    histograms: bool
+
+
+def condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
+    """Matchers as a condition on the table `series`, and its parameters.
+
+    A label that a series does not have reads as the empty text, as PromQL wants it. ClickHouse's `match` is RE2, as
+    Prometheus' is; `(?s)` lets the dot match line ends there, too.
+    """
+    parts, params = [], {}
+    exact = any(one.name == METRIC_NAME and one.op is MatchOp.EQUAL and one.value for one in matchers)
+    for number, one in enumerate(matchers):
+        column = "metric" if one.name == METRIC_NAME else f"labels[{{name{number}:String}}]"
+        if one.name != METRIC_NAME:
+            params[f"name{number}"] = one.name
+        equal = one.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL)
+        params[f"value{number}"] = one.value if equal else f"^(?s:{one.value})$"
+        test = f"{column} = {{value{number}:String}}" if equal else f"match({column}, {{value{number}:String}})"
+        parts.append(test if one.op in (MatchOp.EQUAL, MatchOp.REGEX) else f"NOT ({test})")
+        if one.op is MatchOp.EQUAL and one.value and one.name != METRIC_NAME and not exact:
+            # No metric to find the place by: the text index over `label=value` finds it.
+            parts.append(f"has(items, {{item{number}:String}})")
+            params[f"item{number}"] = f"{one.name}={one.value}"
+    return " AND ".join(parts) or "1", params
+
+
+def bounds(read: Read) -> tuple[int, int]:
+    """The times of a read within what the tables can hold."""
+    return min(max(read.low_ms, 0), _LAST_MS), min(max(read.high_ms, 0), _LAST_MS)
+
+
+def _where_series(read: Read, tenant: int) -> tuple[str, dict[str, Any]]:
+    low, high = bounds(read)
+    text, params = condition(read.matchers)
+    days = (
+        "day BETWEEN toDate(fromUnixTimestamp64Milli({low:Int64}, 'UTC')) "
+        "AND toDate(fromUnixTimestamp64Milli({high:Int64}, 'UTC'))"
+    )
+    return f"tenant = {{tenant:UInt32}} AND {days} AND {text}", {**params, "tenant": tenant, "low": low, "high": high}
+
+
+async def find_series(source: Source, read: Read) -> SeriesFound:
+    """The series that match, and were active on the days of the read."""
+    where, params = _where_series(read, source.tenant)
+    table, _ = await source.store.query(
+        "SELECT id, any(metric) AS name, any(labels) AS pairs, max(kind IN "
+        f"{_MAYBE_HISTOGRAMS}) AS histograms FROM series WHERE {where} GROUP BY id ORDER BY id",
+        params,
+        limits=source.limits,
+    )
+    if not table.num_rows:
+        return SeriesFound(np.empty(0, np.uint64), (), histograms=False)
+    labels = await asyncio.to_thread(_labels, table)
+    return SeriesFound(table["id"].to_numpy(), labels, bool(table["histograms"].to_numpy().any()))
+
+
+def _labels(table: pa.Table) -> list[Labels]:
+    names, pairs = table["name"].to_pylist(), table["pairs"].to_pylist()
+    found = []
+    for name, given in zip(names, pairs, strict=True):
+        every = sorted((key, value) for key, value in given if value)
+        found.append(tuple(sorted([(NAME, name), *every]) if name else every))
+    return found
+
+
+async def read_samples(source: Source, read: Read) -> Samples:
+    """All samples of a read, series sorted by their labels."""
+    if read.high_ms < 0:
+        return nothing()
+    found = await find_series(source, read)
+    if not len(found.ids):
+        return nothing()
+    where, params = _where_samples(read, found.ids, source.tenant)
+    start = ", toUnixTimestamp64Milli(start) AS began" if read.with_start else ""
+    floats = source.store.query(
+        f"SELECT id, toUnixTimestamp64Milli(ts) AS at, v{start} FROM samples WHERE {where} ORDER BY id, ts",
+        params,
+        limits=source.limits,
+    )
+    if not found.histograms:
+        table, _ = await floats
+        return await asyncio.to_thread(_arranged, found, table)
+    # From the one before: what the first is to say hangs on it.
+    where, params = _where_samples(replace(read, low_ms=read.low_ms - LOOKBACK_MS), found.ids, source.tenant)
+    natives = source.store.query(
+        f"SELECT id, toUnixTimestamp64Milli(ts) AS at, toUnixTimestamp64Milli(start) AS began, {_HISTOGRAM_COLUMNS} "
+        f"FROM native_histograms WHERE {where} ORDER BY id, ts",
+        params,
+        limits=source.limits,
+    )
+    (table, _), (native, _) = await asyncio.gather(floats, natives)
+    return await asyncio.to_thread(_with_histograms, found, table, native, read)
+
+
+def _where_samples(read: Read, ids: np.ndarray, tenant: int) -> tuple[str, dict[str, Any]]:
+    low, high = bounds(read)
+    between = (
+        "ts >= fromUnixTimestamp64Milli({low:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({high:Int64}, 'UTC')"
+    )
+    if len(ids) <= _FEW_IDS:
+        params: dict[str, Any] = {"tenant": tenant, "low": low, "high": high}
+        which = ", ".join(map(str, ids.tolist()))
+    else:
+        where, params = _where_series(read, tenant)
+        which = f"SELECT id FROM series WHERE {where}"
+    return f"tenant = {{tenant:UInt32}} AND {between} AND id IN ({which})", params
+
+
+def nothing() -> Samples:
+    """No series."""
+    return Samples((), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
+def _arranged(found: SeriesFound, floats: pa.Table, native: pa.Table | None = None) -> Samples:
+    """Floats and histograms of each series in the order of their times; series in the order of their labels."""
+    owner, ts, v = _column(floats, "id", np.uint64), _column(floats, "at", np.int64), _column(floats, "v", np.float64)
+    start = _column(floats, "began", np.int64) if "began" in floats.column_names else None
+    rows: np.ndarray | None = None
+    histograms: Histograms | None = None
+    if native is not None and native.num_rows:
+        histograms = of_table(native)
+        rows = np.concatenate([np.full(len(ts), NO_ROW), np.arange(native.num_rows)])
+        owner = np.concatenate([owner, native["id"].to_numpy()])
+        ts = np.concatenate([ts, native["at"].to_numpy()])
+        # A stale marker of a histogram stands in its sum: so it is found where that of a float stands.
+        v = np.concatenate([v, native["sum"].to_numpy()])
+        began = start if start is not None else np.zeros(len(rows) - native.num_rows, np.int64)
+        start = np.concatenate([began, native["began"].to_numpy()])
+    position = np.searchsorted(found.ids, owner)
+    by_labels = sorted(range(len(found.labels)), key=found.labels.__getitem__)
+    rank = np.empty(len(by_labels), np.int64)
+    rank[by_labels] = np.arange(len(by_labels))
+    owner = rank[position]
+    order = np.lexsort((ts, owner))
+    begins = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(by_labels)))]).astype(np.int64)
+    return Samples(
+        [found.labels[one] for one in by_labels],
+        begins,
+        ts[order],
+        v[order],
+        None if rows is None else rows[order],
+        histograms,
+        None if start is None or not start.any() else start[order],
+    )
+
+
+def _with_histograms(found: SeriesFound, floats: pa.Table, native: pa.Table, read: Read) -> Samples:
+    samples = _arranged(found, floats, native)
+    if samples.histograms is None:
+        return samples
+    return hinted(samples, resets=read.tell_resets).only(samples.ts >= read.low_ms)
+
+
+def hinted(samples: Samples, *, resets: bool) -> Samples:
+    """Native histograms that do not say whether their counter began anew, saying so as Prometheus' storage does.
+
+    That one follows another without a reset is said; where it began anew nothing is said, but on demand.
+    """
+    rows, block = samples.rows, samples.histograms
+    assert rows is not None and block is not None  # noqa: PT018, S101 - the caller has looked
+    native = (rows != NO_ROW) & ~samples.stale
+    follows = native[1:] & native[:-1] & (samples.owner[1:] == samples.owner[:-1])
+    after, before = rows[1:][follows], rows[:-1][follows]
+    unsaid = (block.hint[after] == UNKNOWN) & (block.hint[before] != GAUGE)
+    after, before = after[unsaid], before[unsaid]
+    anew = detect_reset(block.take(before), block.take(after))
+    hint = block.hint.copy()
+    hint[after] = np.where(anew, RESET if resets else UNKNOWN, NO_RESET)
+    return replace(samples, histograms=replace(block, hint=hint))
+
+
+def _column(table: pa.Table, name: str, kind: type) -> np.ndarray:
+    return table[name].to_numpy() if table.num_rows else np.empty(0, kind)

@@ -1,0 +1,1 @@
+"""What the query languages share: tokens with places, durations, label matchers, and errors that show the spot."""

@@ -1,0 +1,65 @@
+"""An embedded engine, the ordinary writer in front of it, and a server over what they stored."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.promqltest.run import Scene, load
+from tests.server import Server
+
+from gnomon_server.intake.writer import Intake, IntakeLimits
+from gnomon_server.store.durable_store import DurableStore
+from gnomon_server.store.supervisor import EngineSettings
+from gnomon_server.store.tenants import TenantNumbers
+
+
+class _NoMeter:
+    """Nobody reads the counts of a test's writer."""
+
+    def count(self, name: str, value: float = 1, **labels: str) -> None:
+        """Not counted."""
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Not observed."""
+
+
+@asynccontextmanager
+async def writing(store: DurableStore, tenants: TenantNumbers) -> AsyncIterator[Intake]:
+    """The ordinary writer, keeping everything for ever."""
+    intake = Intake(store, tenants, lambda *_: 0, _NoMeter(), IntakeLimits(commit_interval_s=0))
+    await intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop()
+
+
+@asynccontextmanager
+async def engine(folder: Path | None = None) -> AsyncIterator[tuple[DurableStore, TenantNumbers]]:
+    """A started store in this folder, or in one that goes with it, and its tenants."""
+    # Unix socket paths are limited to some hundred bytes.
+    with tempfile.TemporaryDirectory(prefix="gnomon-") as own:
+        store = DurableStore(EngineSettings(folder or Path(own)))
+        await store.start()
+        try:
+            tenants = TenantNumbers(store)
+            await tenants.load()
+            yield store, tenants
+        finally:
+            await store.stop()
+
+
+@asynccontextmanager
+async def served(loaded: Sequence[Scene], *arguments: str) -> AsyncIterator[Server]:
+    """A server of its own process, with these arguments, over the data of these scenes."""
+    with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
+        async with engine(Path(folder) / "data") as (store, tenants), writing(store, tenants) as intake:
+            await load(loaded, intake)
+        server = Server(Path(folder), arguments)
+        await asyncio.to_thread(server.start)
+        try:
+            yield server
+        finally:
+            await asyncio.to_thread(server.stop)
