@@ -31,7 +31,7 @@ class Told:
 
 def context(text: str, grid: Grid, samples: dict[tuple[int, int], Samples] | None = None) -> Context:
     """Where an expression is evaluated."""
-    return Context(grid, grid, Options(), Annotations(text), samples or {}, time.monotonic(), lambda: False)
+    return Context(grid, grid, Options(), Annotations(text), samples or {}, {}, time.monotonic(), lambda: False)
 
 
 def samples_of(*lines: str, step_ms: int = MINUTE_MS) -> Samples:

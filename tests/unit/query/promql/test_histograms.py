@@ -50,6 +50,12 @@ def test_stored_rows_are_put_in_order() -> None:
     assert found[1] == One(CUSTOM, 6.0, 1.0, positive={0: 3.0, 2: 4.0}, bounds=(1.0, 2.0))
 
 
+def test_what_is_stored_finer_is_made_as_fine_as_prometheus_has_it() -> None:
+    """OpenTelemetry's scales above 8 are halved on reading, and buckets that are the same then are added."""
+    fine = block_of([One(20, 5, 1.0, positive={1: 1.0, 4096: 1.0, 4097: 1.0}, negative={-4095: 2.0})])
+    assert list(ones_of(fine)) == [One(8, 5, 1.0, positive={1: 2.0, 2: 1.0}, negative={0: 2.0})]
+
+
 def test_bounds_at_the_ends() -> None:
     """The last bucket of numbers ends at the largest one, where that of infinities begins; custom ones end there."""
     ends = block_of(

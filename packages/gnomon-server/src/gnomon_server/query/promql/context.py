@@ -9,7 +9,7 @@ import numpy as np
 from gnomon_server.errors import DeadlineExceeded, InvalidInput, TooLarge
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Node
-from gnomon_server.query.promql.values import Grid, Labels, Samples
+from gnomon_server.query.promql.values import Grid, Labels, Samples, Vector
 
 LOOKBACK_MS = 300_000
 MOST_SAMPLES = 50_000_000
@@ -45,6 +45,7 @@ class Context:
         options: of the query.
         notes: warnings and infos.
         samples: what was read for each selector, by the place where it stands in the text.
+        evaluated: what the engine has made of selectors, or of functions over them; then `samples` has other series.
         started_s: when the query began, monotonic.
         cancelled: whether nobody waits for the answer any more.
     """
@@ -54,6 +55,7 @@ class Context:
     options: Options
     notes: Annotations
     samples: Mapping[tuple[int, int], Samples]
+    evaluated: Mapping[tuple[int, int], Vector]
     started_s: float
     cancelled: Callable[[], bool]
 
@@ -71,13 +73,17 @@ class Context:
             raise DeadlineExceeded("query_canceled", "query was canceled in expression evaluation")
         if time.monotonic() - self.started_s > self.options.deadline_s:
             raise DeadlineExceeded("query_timeout", "query timed out in expression evaluation")
-        if samples > self.options.most_samples:
-            raise TooLarge(
-                "query_too_many_samples",
-                "query processing would load too many samples into memory in expression evaluation",
-                hint=f"{samples:,} samples where {self.options.most_samples:,} are allowed: ask for a shorter range, a "
-                "larger step or fewer series",
-            )
+        check_size(samples, self.options.most_samples)
+
+
+def check_size(samples: int, most: int) -> None:
+    """Refuse to hold so many samples, in Prometheus' words: `TooLarge`."""
+    if samples > most:
+        raise TooLarge(
+            "query_too_many_samples",
+            "query processing would load too many samples into memory in query execution",
+            hint=f"{samples:,} where {most:,} are allowed: ask for a shorter range, a larger step or fewer series",
+        )
 
 
 def refused(what: str, node: Node, text: str, code: str = "promql_execution") -> InvalidInput:

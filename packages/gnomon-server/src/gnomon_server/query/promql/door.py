@@ -20,7 +20,7 @@ from gnomon_server.query.promql.evaluate import evaluate, range_vector
 from gnomon_server.query.promql.labels import names_removed
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.plan import reads
-from gnomon_server.query.promql.select import Source, read_samples
+from gnomon_server.query.promql.select import Source, read
 from gnomon_server.query.promql.signatures import DOCUMENTED, ValueType
 from gnomon_server.query.promql.values import Grid, Samples, Scalar, String, Value, Vector
 from gnomon_server.query.sql.door import NO_TENANT, Tenants
@@ -78,20 +78,22 @@ class PromqlDoor:
         started_s = time.monotonic()
         tree = await asyncio.to_thread(_read, text, grid, options)
         source = Source(self._store, self._tenants.known(tenant) or NO_TENANT, self._limits)
-        planned = list(reads(tree, grid, grid, options.lookback_ms))
+        planned = list(reads(tree, grid, grid, options))
         gone = threading.Event()
         try:
             async with asyncio.timeout(options.deadline_s):
-                found = await asyncio.gather(*(read_samples(source, one) for one in planned))
-                samples = {one.place: each for one, each in zip(planned, found, strict=True)}
+                leaves = await asyncio.gather(*(read(source, one, options.most_samples) for one in planned))
+                placed = [(one.place, leaf) for one, leaf in zip(planned, leaves, strict=True)]
+                samples = {place: leaf.samples for place, leaf in placed}
+                evaluated = {place: leaf.vector for place, leaf in placed if leaf.vector is not None}
                 notes = Annotations(text)
-                ctx = Context(grid, grid, options, notes, samples, started_s, gone.is_set)
+                ctx = Context(grid, grid, options, notes, samples, evaluated, started_s, gone.is_set)
                 value = await asyncio.to_thread(_evaluated, tree, ctx)
         except TimeoutError:
             raise DeadlineExceeded("query_timeout", "query timed out in query execution") from None
         finally:
             gone.set()
-        return Answer(value, grid, notes.warnings, notes.infos, sum(len(each.ts) for each in found))
+        return Answer(value, grid, notes.warnings, notes.infos, sum(len(leaf.samples.ts) for leaf in leaves))
 
 
 def _read(text: str, grid: Grid, options: Options) -> Expr:

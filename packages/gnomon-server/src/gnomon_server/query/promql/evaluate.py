@@ -28,9 +28,10 @@ from gnomon_server.query.promql.extended import smoothed_vector
 from gnomon_server.query.promql.functions import FUNCTIONS, WITHOUT_ARGUMENTS
 from gnomon_server.query.promql.histogram_arithmetic import negated
 from gnomon_server.query.promql.histograms import GAUGE, UNKNOWN, Histograms
+from gnomon_server.query.promql.range_functions import COUNTER_FUNCTIONS, NAME_KEEPING, doubt_counters
 from gnomon_server.query.promql.ranges import picked
 from gnomon_server.query.promql.times import looked_at, span_ms, subquery_grid
-from gnomon_server.query.promql.values import NO_ROW, Samples, Scalar, String, Value, Vector, Windows
+from gnomon_server.query.promql.values import NO_ROW, Samples, Scalar, String, Value, Vector, Windows, joined
 
 
 def evaluate(node: Expr, ctx: Context) -> Value:  # noqa: C901, PLR0911 - a line a kind of node
@@ -49,7 +50,7 @@ def evaluate(node: Expr, ctx: Context) -> Value:  # noqa: C901, PLR0911 - a line
         case Paren():
             return evaluate(node.expr, ctx)
         case VectorSelector():
-            return _selected(node, ctx)[0]
+            return _with_evaluated(node, _selected(node, ctx)[0], ctx)
         case MatrixSelector():
             return _windows(node, ctx)
         case Subquery():
@@ -73,7 +74,25 @@ def _called(call: Call, ctx: Context) -> Value:
     if call.function in WITHOUT_ARGUMENTS:  # they evaluate what they want themselves
         return WITHOUT_ARGUMENTS[call.function](call, evaluate, ctx)
     arguments = [evaluate(argument, ctx) for argument in call.args]
-    return FUNCTIONS[call.function](call, arguments, ctx)
+    value = FUNCTIONS[call.function](call, arguments, ctx)
+    if isinstance(value, Vector) and len(call.args) == 1 and isinstance(call.args[0], MatrixSelector):
+        return _with_evaluated(call.args[0].selector, value, ctx, call)
+    return value
+
+
+def _with_evaluated(selector: VectorSelector, vector: Vector, ctx: Context, call: Call | None = None) -> Vector:
+    """With the series that the engine has evaluated, all in the order of their labels."""
+    pushed = ctx.evaluated.get((selector.start, selector.end))
+    if pushed is None:
+        return vector
+    if call is not None:
+        if call.function in COUNTER_FUNCTIONS:
+            doubt_counters(pushed, call, ctx)
+        pushed = pushed if call.function in NAME_KEEPING else pushed.without_names()
+    if not len(vector.labels):
+        return pushed
+    both: Vector = joined([pushed, vector])
+    return both.take(np.array(sorted(range(len(both.labels)), key=both.labels.__getitem__), np.int64))
 
 
 def _bare(node: Expr) -> Expr:

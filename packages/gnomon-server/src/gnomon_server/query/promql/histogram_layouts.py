@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gnomon_server.query.promql.histogram_buckets import cell_bounds
-from gnomon_server.query.promql.histograms import MIDDLE, Histograms, begins_of
+from gnomon_server.query.promql.histograms import MIDDLE, Histograms, begins_of, coarser
 
 _FINEST = 127
 
@@ -59,7 +59,7 @@ def places_in(block: Histograms, groups: np.ndarray, layouts: Layouts) -> np.nda
     index = block.index
     halvings = np.repeat(np.where(block.custom, 0, block.schema - layouts.schema[groups]), block.widths)
     if halvings.any():
-        index = ((index - 1) >> halvings) + 1
+        index = coarser(index, halvings)
     index = _rebounded(block, groups, layouts, index)
     place = np.where(block.place > 0, MIDDLE + index, -(MIDDLE + index))
     reach = layouts.zero_threshold[group]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_arithmetic import divide, reduced
-from gnomon_server.query.promql.histogram_layouts import intersections
+from gnomon_server.query.promql.histogram_arithmetic import divide
+from gnomon_server.query.promql.histogram_differences import Spans, differences, not_as_hinted
 from gnomon_server.query.promql.histogram_resets import detect_reset, equal, start_overlap, start_reset
 from gnomon_server.query.promql.histogram_totals import Notes, avg_by, combine, sum_by
 from gnomon_server.query.promql.histograms import GAUGE, Histograms, begins_of, concatenate, empty, stretches
@@ -192,99 +192,17 @@ def _batches(cost: np.ndarray) -> Iterator[slice]:
 def _increases(
     block: Histograms, reset: np.ndarray, low: np.ndarray, high: np.ndarray, started: np.ndarray, *, counter: bool
 ) -> tuple[Histograms, RateNotes]:
-    number = len(low)
-    present = (high - low >= 2) | started  # noqa: PLR2004 (a difference is of two)
-    windows = np.flatnonzero(present)
-    low, high, started = low[windows], high[windows], started[windows]
-    alone = high - low == 1
-    # What is counted from: nothing, where the counter began anew with the second, whose layout then is the window's.
-    anew = reset[np.minimum(low + 1, len(reset) - 1)] & ~alone
-    base = np.where(anew, low + 1, low)
-    last = high - 1
-    kinds = begins_of(block.custom)
-    middle = np.maximum(last - low - 1, 0)
-    customs = kinds[np.maximum(last, low + 1)] - kinds[low + 1]
-    kind = block.custom[base]
-    wrong_last = block.custom[last] != kind
-    wrong_middle = counter & (customs != np.where(kind, middle, 0)) & ~wrong_last
-    wrong = wrong_last | wrong_middle | (started & (block.custom[low] != kind))
-    lost = _inner_resets(reset, low, high)
-    plain = np.flatnonzero(~wrong)
-    selected = [
-        (plain[~alone[plain]], last, 1.0),
-        (plain[~alone[plain] & ~anew[plain]], low, -1.0),
-        (plain[started[plain]], low, 1.0),
-    ]
-    inner = ~wrong[lost[0]]
-    # The bounds of the window's base hold, though its counts do not.
-    bases = plain[anew[plain] & block.custom[base[plain]]]
-    groups = np.concatenate([*(chosen for chosen, _, _ in selected), lost[0][inner], bases])
-    rows = np.concatenate([*(of[chosen] for chosen, of, _ in selected), lost[1][inner]])
-    signs = np.repeat(
-        [*(sign for _, _, sign in selected), 1.0, 1.0],
-        [*(len(one) for one, _, _ in selected), inner.sum(), len(bases)],
-    )
-    bounds_alone = empty(block.schema[base[bases]], block.layout[base[bases]], block.bounds_of)
-    members = concatenate([block.take(rows), bounds_alone])
-    coarsest = _coarsest(block, low, high, anew, counter=counter)[groups]
-    if (members.schema != coarsest).any():
-        members = reduced(members, coarsest)
-    result, _ = combine(members, groups, len(windows), signs)
-    result = replace(result, hint=np.where(alone, block.hint[low], GAUGE).astype(np.uint8))
-    added = np.concatenate([lost[0][inner], plain[started[plain] & ~alone[plain]]])
-    added_rows = np.concatenate([lost[1][inner], low[plain[started[plain] & ~alone[plain]]]])
-    reconciled = _reconciled(block, result, base, last, added, added_rows)
-    gauge = block.hint == GAUGE
-    gauges = begins_of(gauge)
-    ends = gauge[low] | gauge[last]
-    told = np.zeros((7, number), np.bool_)
+    enough = (high - low >= 2) | started  # noqa: PLR2004 (a difference is of two)
+    windows = np.flatnonzero(enough)
+    spans = Spans.of(block, reset, low[windows], high[windows], started[windows], counter=counter)
+    result, wrong, reconciled = differences(block, reset, spans)
+    told = np.zeros((7, len(low)), np.bool_)
     told[0, windows], told[1, windows] = ~wrong, wrong
-    if counter:
-        told[2, windows] = ~wrong_middle & ~alone & (ends | (~wrong_last & (gauges[high] > gauges[low])))
-    else:
-        told[3, windows] = ~wrong & ~(gauge[low] & gauge[last])
-    told[4, windows], told[5, windows] = reconciled[0] & ~wrong & ~alone, reconciled[1]
-    every = np.full(number, len(windows), np.int64)
-    every[windows] = np.arange(len(windows))
-    return _with_empty(result).take(every), RateNotes(*told)
-
-
-def _inner_resets(reset: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Windows, and the histograms in them after which the counter began anew, less the first: int64[k] each."""
-    at = np.flatnonzero(reset)
-    begins, ends = np.searchsorted(at, low + 2), np.searchsorted(at, high)
-    sizes = np.maximum(ends - begins, 0)
-    return np.repeat(np.arange(len(low)), sizes), at[stretches(begins, sizes)] - 1
-
-
-def _coarsest(block: Histograms, low: np.ndarray, high: np.ndarray, anew: np.ndarray, *, counter: bool) -> np.ndarray:
-    """The coarsest resolution among the histograms that count in each window: int8[w]."""
-    schema = block.schema
-    if not len(low) or (schema == schema[0]).all() or not counter:
-        ends: np.ndarray = np.minimum(schema[low], schema[high - 1])
-        return ends
-    begins = np.where(anew, low + 1, low)
-    pairs = np.stack([begins, high], axis=1).reshape(-1)
-    return np.minimum.reduceat(np.append(schema, np.int8(127)), pairs)[::2]
-
-
-def _reconciled(
-    block: Histograms, result: Histograms, base: np.ndarray, last: np.ndarray, added: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where custom bounds differed when the first was subtracted, and when `rows` were added to the windows `added`.
-
-    What is added one after the other meets the bounds that those before it have left. They all were the same only if
-    all are the result's.
-    """
-    windows = len(base)
-    if not block.custom.any():
-        return np.zeros(windows, np.bool_), np.zeros(windows, np.bool_)
-    subtracted = block.custom[last] & (block.layout[last] != block.layout[base])
-    both = np.concatenate([block.layout[last], block.layout[base]])
-    custom = np.concatenate([block.custom[last], block.custom[base]])
-    met, _, _ = intersections(both, np.tile(np.arange(windows), 2), windows, result.bounds_of, custom)
-    differing = (block.layout[rows] != result.layout[added]) | (met[added] != result.layout[added])
-    return subtracted, np.bincount(added[block.custom[rows] & differing], minlength=windows) > 0
+    told[2 if counter else 3, windows] = not_as_hinted(block, spans)
+    told[4, windows], told[5, windows] = reconciled
+    rows = np.full(len(low), len(windows), np.int64)
+    rows[windows] = np.arange(len(windows))
+    return _with_empty(result).take(rows), RateNotes(*told)
 
 
 def _with_empty(block: Histograms) -> Histograms:

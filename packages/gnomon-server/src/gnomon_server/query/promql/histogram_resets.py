@@ -11,10 +11,17 @@ import numpy as np
 
 from gnomon_server.query.promql.histogram_buckets import cell_bounds, exponential_bound
 from gnomon_server.query.promql.histogram_layouts import Layouts, intersections, places_in
-from gnomon_server.query.promql.histograms import MIDDLE, NO_RESET, RESET, Histograms, concatenate, stretches
+from gnomon_server.query.promql.histograms import (
+    MIDDLE,
+    NO_RESET,
+    RESET,
+    Histograms,
+    concatenate,
+    keyed,
+    stretches,
+    unkeyed,
+)
 
-_PLACE_BITS = 34
-_LOWEST = 1 << 33
 _SMALLEST_NORMAL = np.finfo(np.float64).smallest_normal
 _LARGEST = np.finfo(np.float64).max
 
@@ -167,14 +174,14 @@ def _any_bucket_fell(before: Histograms, after: Histograms, layouts: Layouts) ->
         reach = np.repeat(np.where(after.custom, -1.0, after.zero_threshold), block.widths)
         # What lies within the later one's zero bucket is in its count.
         outside = exponential_bound(np.abs(place) - MIDDLE, schema) > reach
-        keys.append((block.owner << _PLACE_BITS | (place + _LOWEST))[outside])
+        keys.append(keyed(block.owner, place)[outside])
         counts.append(block.counts[outside])
     found, which = np.unique(np.concatenate(keys), return_inverse=True)
     split = len(keys[0])
     was = np.bincount(which[:split], counts[0], len(found))
     is_ = np.bincount(which[split:], counts[1], len(found))
     there = [np.bincount(part, minlength=len(found)) > 0 for part in (which[:split], which[split:])]
-    row = found >> _PLACE_BITS
+    row, _ = unkeyed(found)
     # Where bounds differ, sums are compared, be a bucket there or not.
     fell = np.where(there[0] & ~there[1], was != 0, there[0] & (is_ < was))
     fell = np.where(layouts.reconciled[row], is_ < was, fell)

@@ -12,17 +12,15 @@ import numpy as np
 from gnomon_server.query.promql.histogram_layouts import Layouts, common_layouts, places_in
 from gnomon_server.query.promql.histograms import (
     GAUGE,
-    MIDDLE,
     NO_RESET,
     RESET,
     UNKNOWN,
     Histograms,
     begins_of,
     empty,
+    keyed,
+    unkeyed,
 )
-
-_PLACE_BITS = 34
-_LOWEST = 2 * MIDDLE  # no place is as far below 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,17 +120,18 @@ class _Terms:
         position[by_group] = np.arange(len(groups)) - begins_of(sizes)[groups[by_group]]
         owner = np.concatenate([np.arange(len(groups)), members.owner])
         places = np.concatenate([np.zeros(len(groups), np.int64), places_in(members, groups, layouts)])
-        keys = groups[owner] << _PLACE_BITS | (places + _LOWEST)
+        keys = keyed(groups[owner], places)
         by_place = np.argsort(keys, kind="stable")
         keys = keys[by_place]
         firsts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
+        group, place = unkeyed(keys[firsts])
         counts = (np.concatenate([members.zero_count, members.counts]) * signs[owner])[by_place]
         ends = begins_of(sizes)
         return cls(
             np.concatenate([(members.count * signs)[by_group], (members.sum * signs)[by_group], counts]),
             np.concatenate([ends[:-1], ends[-1] + ends[:-1], 2 * ends[-1] + np.append(firsts, len(keys))]),
-            np.concatenate([np.tile(np.arange(number), 2), keys[firsts] >> _PLACE_BITS]),
-            (keys[firsts] & ((1 << _PLACE_BITS) - 1)) - _LOWEST,
+            np.concatenate([np.tile(np.arange(number), 2), group]),
+            place,
             np.concatenate([np.tile(position[by_group], 2), position[owner[by_place]]]),
             layouts,
             _hints(members.hint, groups, number),

@@ -16,8 +16,12 @@ CUSTOM = -53
 """The schema of histograms that name their bounds."""
 UNKNOWN, RESET, NO_RESET, GAUGE = range(4)
 """What `hint` says: nothing; the counter began anew with this sample; it did not; this is no counter."""
+FINEST = 8
+"""The largest schema that Prometheus has; OpenTelemetry's histograms may be finer."""
 MIDDLE = 1 << 32
 """Is added to a bucket's index, so that a place's sign is the bucket's side: any int32 plus this is positive."""
+_PLACE_BITS = 34
+_LOWEST = 2 * MIDDLE  # no place is as far below 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +121,23 @@ def stretches(begins: np.ndarray, widths: np.ndarray) -> np.ndarray:
     return np.repeat(begins - before, widths) + np.arange(int(widths.sum()))
 
 
+def coarser(index: np.ndarray, halvings: np.ndarray) -> np.ndarray:
+    """Indices of exponential buckets after so many halvings of the resolution, int64[n] each."""
+    made: np.ndarray = ((index - 1) >> halvings) + 1
+    return made
+
+
+def keyed(rows: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Row (below 2^29) and place as one number that sorts as both: int64[n]."""
+    key: np.ndarray = rows << _PLACE_BITS | (place + _LOWEST)
+    return key
+
+
+def unkeyed(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and places again: int64[n] each."""
+    return key >> _PLACE_BITS, (key & ((1 << _PLACE_BITS) - 1)) - _LOWEST
+
+
 def empty(schema: np.ndarray, layout: np.ndarray, bounds_of: tuple[tuple[float, ...], ...] = ((),)) -> Histograms:
     """Histograms of nothing with these schemas and layouts, int[n] each."""
     n = len(schema)
@@ -139,30 +160,37 @@ def empty(schema: np.ndarray, layout: np.ndarray, bounds_of: tuple[tuple[float, 
 def of_table(table: pa.Table) -> Histograms:
     """From rows of `native_histograms`, in their order.
 
-    Indices that do not rise are sorted; empty buckets are left out. A custom bucket's `p_idx` is the place of its upper
-    bound in `bounds`, and their number for the last one, whose upper bound is +Inf.
+    Indices that do not rise are sorted, equal ones added; empty buckets are left out; what is finer than FINEST is made
+    as coarse, as Prometheus takes it in. A custom bucket's `p_idx` is the place of its upper bound in `bounds`, and
+    their number for the last one, whose upper bound is +Inf.
     """
     rows = table.num_rows
+    schema = table["schema"].to_numpy().astype(np.int8)
+    halvings = np.maximum(schema - FINEST, 0)
     widths = {side: pc.list_value_length(table[f"{side}_idx"]).to_numpy().astype(np.int64) for side in "np"}
-    index = {side: pc.list_flatten(table[f"{side}_idx"]).to_numpy().astype(np.int64) for side in "np"}
+    stored = {side: pc.list_flatten(table[f"{side}_idx"]).to_numpy().astype(np.int64) for side in "np"}
+    index = {side: coarser(stored[side], np.repeat(halvings, widths[side])) for side in "np"}
     counts = np.concatenate([pc.list_flatten(table[f"{side}_cnt"]).to_numpy() for side in "np"])
     place = np.concatenate([-(index["n"] + MIDDLE), index["p"] + MIDDLE])
     owner = np.concatenate([np.repeat(np.arange(rows), widths[side]) for side in "np"])
     kept = np.flatnonzero(counts)
-    order = kept[np.lexsort((place[kept], owner[kept]))]
-    schema = table["schema"].to_numpy().astype(np.int8)
+    keys = keyed(owner[kept], place[kept])
+    order = np.argsort(keys, kind="stable")
+    keys, counts = keys[order], counts[kept[order]]
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    owner, place = unkeyed(keys[first])
     layout, bounds_of = _layouts(table["bounds"], schema == CUSTOM)
     return Histograms(
-        schema,
+        np.minimum(schema, FINEST).astype(np.int8),
         table["hint"].to_numpy().astype(np.uint8),
         table["count"].to_numpy(),
         table["sum"].to_numpy(),
         np.where(schema == CUSTOM, 0.0, table["zero_threshold"].to_numpy()),
         np.where(schema == CUSTOM, 0.0, table["zero_count"].to_numpy()),
         layout,
-        begins_of(np.bincount(owner[kept], minlength=rows)),
-        place[order],
-        counts[order],
+        begins_of(np.bincount(owner, minlength=rows)),
+        place,
+        np.add.reduceat(counts, first) if len(first) else counts,
         bounds_of,
     )
 

@@ -6,7 +6,7 @@ Which series there are is known for each day: bounds of time are widened to whol
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from gnomon_server.errors import TooLarge
 from gnomon_server.query.promql.plan import Read
-from gnomon_server.query.promql.select import Source, bounds, condition, read_samples
+from gnomon_server.query.promql.select import Source, bounds, condition, nothing, read_samples
 from gnomon_server.query.promql.values import NAME, Labels, Samples
 from gnomon_server.query.sql.door import NO_TENANT, Tenants
 from gnomon_server.query.syntax.matchers import Matcher
-from gnomon_server.store.interface import QueryLimits, Store
+from gnomon_server.store.interface import QueryLimits, Settings, Store
 
 Sets = Sequence[tuple[Matcher, ...]]
 """Selectors of which a series matches at least one; none: all series."""
@@ -36,6 +36,7 @@ _DAYS = (
 )
 _BETWEEN = "ts >= fromUnixTimestamp64Milli({low:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({high:Int64}, 'UTC')"
 _MOST_EXEMPLARS = 100_000
+_MOST_ROWS = 2_000_000  # of an answer: series, names, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,20 @@ class SeriesIndex:
     def __init__(self, store: Store, tenants: Tenants, limits: QueryLimits | None = None) -> None:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
 
-    async def series(self, tenant: str, sets: Sets, window: tuple[int, int], limit: int = 0) -> list[Labels]:
-        """The series, sorted by their labels."""
+    async def series(self, tenant: str, sets: Sets, window: tuple[int, int], limit: int = 0) -> pa.ChunkedArray:
+        """The series as texts, each a JSON object of its labels, sorted by their labels.
+
+        The store writes the texts, so that a million series are no Python objects.
+        """
         where, params = self._where(tenant, sets, window)
         found = await self._ask(
-            f"SELECT id, any(metric) AS name, any(labels) AS pairs FROM series WHERE {where} GROUP BY id{_cut(limit)}",
+            "SELECT toJSONString(pairs) AS shown FROM (SELECT mapSort(mapFilter((name, value) -> value != '', "
+            f"mapConcat(map('{NAME}', any(metric)::String), any(labels)::Map(String, String)))) AS pairs FROM series "
+            f"WHERE {where} GROUP BY id) ORDER BY pairs::Array(Tuple(String, String)){_cut(limit)}",
             params,
+            {"output_format_json_escape_forward_slashes": 0},
         )
-        return sorted(await asyncio.to_thread(_labels, found)) if found.num_rows else []
+        return found["shown"] if found.num_rows else pa.chunked_array([], pa.string())
 
     async def label_names(self, tenant: str, sets: Sets, window: tuple[int, int], limit: int = 0) -> list[str]:
         """The names, sorted."""
@@ -138,7 +145,8 @@ class SeriesIndex:
 
     async def samples(self, tenant: str, matchers: tuple[Matcher, ...], window: tuple[int, int]) -> Samples:
         """The samples as they are stored, stale markers among them, series sorted by their labels."""
-        return await read_samples(self._source(tenant), _read(matchers, window))
+        source, read = Source(self._store, self._number(tenant), self._limits), _read(matchers, window)
+        return nothing() if window[1] < max(window[0], 0) else await read_samples(source, read)
 
     async def cardinality(self, tenant: str, today_ms: int, limit: int) -> Cardinality:
         """What the series of today are made of, as far as `limit` each."""
@@ -150,10 +158,14 @@ class SeriesIndex:
         )
         top = f"ORDER BY n DESC, name LIMIT {limit}"
         totals, metrics, labels, sizes, values = await asyncio.gather(
-            self._ask(f"SELECT count() AS n, sum(length(labels) + 1) AS pairs FROM {series}", params),
+            self._ask(f"SELECT uniqExact(id) AS n, uniqExact(label, value) AS pairs FROM {pairs}", params),
             self._ask(f"SELECT toString(metric) AS name, count() AS n FROM {series} GROUP BY metric {top}", params),
             self._ask(f"SELECT label AS name, uniqExact(value) AS n FROM {pairs} GROUP BY label {top}", params),
-            self._ask(f"SELECT label AS name, sum(length(value)) AS n FROM {pairs} GROUP BY label {top}", params),
+            self._ask(
+                f"SELECT label AS name, sum(length(value)) AS n FROM (SELECT DISTINCT label, value FROM {pairs}) "
+                f"GROUP BY label {top}",
+                params,
+            ),
             self._ask(
                 f"SELECT concat(label, '=', value) AS name, count() AS n FROM {pairs} GROUP BY name {top}", params
             ),
@@ -162,13 +174,10 @@ class SeriesIndex:
         ranked = [
             list(zip(_texts(table), table["n"].to_pylist(), strict=True)) for table in (metrics, labels, sizes, values)
         ]
-        return Cardinality(counted["n"], counted["pairs"] or 0, *ranked)
+        return Cardinality(counted["n"], counted["pairs"], *ranked)
 
     def _number(self, tenant: str) -> int:
         return self._tenants.known(tenant) or NO_TENANT
-
-    def _source(self, tenant: str) -> Source:
-        return Source(self._store, self._number(tenant), self._limits)
 
     def _where(self, tenant: str, sets: Sets, window: tuple[int, int]) -> tuple[str, dict[str, Any]]:
         low, high = bounds(_read((), window))
@@ -183,9 +192,10 @@ class SeriesIndex:
         empty = "" if window[0] <= window[1] else " AND 0"
         return f"tenant = {{tenant:UInt32}} AND {_DAYS}{which}{empty}", params
 
-    async def _ask(self, sql: str, params: dict[str, Any]) -> pa.Table:
+    async def _ask(self, sql: str, params: dict[str, Any], settings: Settings | None = None) -> pa.Table:
         named = {name: value for name, value in params.items() if f"{{{name}:" in sql}
-        table, _ = await self._store.query(sql, named, limits=self._limits)
+        limits = replace(self._limits, result_rows=min(self._limits.result_rows, _MOST_ROWS))
+        table, _ = await self._store.query(sql, named, settings=settings, limits=limits)
         return table
 
 

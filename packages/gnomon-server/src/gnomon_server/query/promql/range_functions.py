@@ -23,8 +23,10 @@ from gnomon_server.query.promql.ranges import (
     smoothed,
     windows_of,
 )
-from gnomon_server.query.promql.values import Value, Vector, Windows
+from gnomon_server.query.promql.values import NAME, Value, Vector, Windows
 
+COUNTER_FUNCTIONS = frozenset({"rate", "increase"})
+NAME_KEEPING = frozenset({"first_over_time", "last_over_time"})
 _COUNTER_ENDINGS = ("_total", "_sum", "_count", "_bucket")
 
 
@@ -47,17 +49,16 @@ def _range_position(call: Call) -> int:
 
 
 def _rate(call: Call, args: list[Value], ctx: Context, *, counter: bool, per_second: bool) -> Vector:
-    windows = windows_of(args)
+    vector = rated(windows_of(args), call, ctx, counter=counter, per_second=per_second)
     if counter:
-        _doubt_counters(windows, call, ctx)
-    return rated(windows, call, ctx, counter=counter, per_second=per_second)
+        doubt_counters(vector, call, ctx)
+    return vector
 
 
-def _doubt_counters(windows: Windows, call: Call, ctx: Context) -> None:
+def doubt_counters(vector: Vector, call: Call, ctx: Context) -> None:
     """A float metric whose name does not end like a counter's is perhaps none."""
-    some = (windows.floats.counts > 0).any(axis=1)
-    for series in np.flatnonzero(some).tolist():
-        name = dict(windows.labels[series]).get("__name__", "")
+    names = {dict(vector.labels[one]).get(NAME, "") for one in np.flatnonzero(vector.floats.any(axis=1)).tolist()}
+    for name in sorted(names):
         if name and not name.endswith(_COUNTER_ENDINGS):
             ctx.notes.inform(
                 f'metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "{name}"',

@@ -187,10 +187,11 @@ def extrapolation(
         counter: whether it cannot have been below zero.
     """
     samples = windows.samples
-    first_s, last_s = first(windows, samples.ts) / 1000, last(windows, samples.ts) / 1000
-    sampled = last_s - first_s
+    # Differences of whole milliseconds: today in seconds has no digits left for them.
+    first_ms, last_ms = first(windows, samples.ts), last(windows, samples.ts)
+    sampled = (last_ms - first_ms) / 1000
     average = sampled / np.maximum(windows.counts - 1, 1)
-    to_start, to_end = first_s - windows.starts_ms / 1000, windows.ends_ms / 1000 - last_s
+    to_start, to_end = (first_ms - windows.starts_ms) / 1000, (windows.ends_ms - last_ms) / 1000
     threshold = average * 1.1
     to_start = np.where(to_start >= threshold, average / 2, to_start)
     if counter:
@@ -198,7 +199,7 @@ def extrapolation(
         to_start = np.where(to_zero < to_start, to_zero, to_start)
     if samples.start is not None:
         to_start = np.where(started, 0.0, to_start)
-        sampled = np.where(started, last_s - first(windows, samples.start) / 1000, sampled)
+        sampled = np.where(started, (last_ms - first(windows, samples.start)) / 1000, sampled)
     to_end = np.where(to_end >= threshold, average / 2, to_end)
     return np.where(sampled == 0, 1.0, (sampled + to_start + to_end) / sampled)
 

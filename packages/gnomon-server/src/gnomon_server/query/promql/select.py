@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.model.series import Kind
-from gnomon_server.query.promql.context import LOOKBACK_MS
+from gnomon_server.query.promql.context import LOOKBACK_MS, check_size
 from gnomon_server.query.promql.histogram_resets import detect_reset
 from gnomon_server.query.promql.histograms import GAUGE, NO_RESET, RESET, UNKNOWN, Histograms, of_table
 from gnomon_server.query.promql.plan import Read
-from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples
+from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
+from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
 from gnomon_server.store.interface import QueryLimits, Store
 
@@ -82,6 +83,14 @@ def _where_series(read: Read, tenant: int) -> tuple[str, dict[str, Any]]:
     return f"tenant = {{tenant:UInt32}} AND {days} AND {text}", {**params, "tenant": tenant, "low": low, "high": high}
 
 
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What was read for a selector: `vector`, where the engine has evaluated it, and `samples` of all other series."""
+
+    vector: Vector | None
+    samples: Samples
+
+
 async def find_series(source: Source, read: Read) -> SeriesFound:
     """The series that match, and were active on the days of the read."""
     where, params = _where_series(read, source.tenant)
@@ -106,11 +115,62 @@ def _labels(table: pa.Table) -> list[Labels]:
     return found
 
 
+async def read(source: Source, wanted: Read, most_samples: int) -> Leaf:
+    """What a selector wants: evaluated by the engine where that is right, and the samples of all other series.
+
+    Raises:
+        TooLarge: more samples than may be held.
+    """
+    if wanted.high_ms < 0:
+        return Leaf(None, nothing())
+    found = await find_series(source, wanted)
+    if wanted.pushed is None or not len(found.ids):
+        return Leaf(None, await _samples_of(source, wanted, found))
+    check_size(len(found.ids) * wanted.pushed.grid.steps, most_samples)
+    where, params = _where_samples(wanted, found.ids, source.tenant)
+    gridded = source.store.query(
+        f"SELECT id, {wanted.pushed.columns}, toUnixTimestamp64Milli(min(start)) AS began, "
+        f"toUnixTimestamp64Milli(max(start)) AS again FROM samples WHERE {where} AND {wanted.pushed.condition} "
+        "GROUP BY id ORDER BY id",
+        params,
+        settings=KERNEL_SETTINGS,
+        limits=source.limits,
+    )
+    asked = [gridded]
+    if found.histograms:
+        natives = f"SELECT DISTINCT id FROM native_histograms WHERE {where}"
+        asked.append(source.store.query(natives, params, limits=source.limits))
+    tables = [table for table, _ in await asyncio.gather(*asked)]
+    native = _column(tables[1], "id", np.uint64) if found.histograms else np.empty(0, np.uint64)
+    vector, rest = await asyncio.to_thread(_gridded, found, tables[0], native, wanted)
+    return Leaf(vector, await _samples_of(source, wanted, rest))
+
+
+def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Read) -> tuple[Vector, SeriesFound]:
+    """What the engine has evaluated, and the series that are not to be trusted to it."""
+    assert wanted.pushed is not None  # noqa: S101 - the caller has looked; for the type checker
+    ids = _column(table, "id", np.uint64)
+    doubtful = np.isin(ids, native) | (_column(table, "doubtful", np.uint8) != 0)
+    if wanted.with_start:
+        began, again = _column(table, "began", np.int64), _column(table, "again", np.int64)
+        # One start, before all that is looked at, tells of no reset and of no beginning.
+        doubtful |= (began != again) | (again > wanted.low_ms - 1)
+    values, present = wanted.pushed.read(table["g"])
+    rest = np.isin(found.ids, np.concatenate([ids[doubtful], native]))
+    position = np.searchsorted(found.ids, ids)
+    every = [found.labels[one] for one in position.tolist()]
+    good = np.array(sorted(np.flatnonzero(~doubtful).tolist(), key=every.__getitem__), np.int64)
+    vector = Vector.of_floats([every[one] for one in good.tolist()], values[good], present[good])
+    left = [found.labels[one] for one in np.flatnonzero(rest).tolist()]
+    return vector, SeriesFound(found.ids[rest], left, found.histograms)
+
+
 async def read_samples(source: Source, read: Read) -> Samples:
     """All samples of a read, series sorted by their labels."""
-    if read.high_ms < 0:
-        return nothing()
-    found = await find_series(source, read)
+    return nothing() if read.high_ms < 0 else await _samples_of(source, read, await find_series(source, read))
+
+
+async def _samples_of(source: Source, read: Read, found: SeriesFound) -> Samples:
     if not len(found.ids):
         return nothing()
     where, params = _where_samples(read, found.ids, source.tenant)
@@ -131,8 +191,8 @@ async def read_samples(source: Source, read: Read) -> Samples:
         params,
         limits=source.limits,
     )
-    (table, _), (native, _) = await asyncio.gather(floats, natives)
-    return await asyncio.to_thread(_with_histograms, found, table, native, read)
+    both = await asyncio.gather(floats, natives)
+    return await asyncio.to_thread(_with_histograms, found, both[0][0], both[1][0], read)
 
 
 def _where_samples(read: Read, ids: np.ndarray, tenant: int) -> tuple[str, dict[str, Any]]:
