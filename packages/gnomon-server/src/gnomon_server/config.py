@@ -20,6 +20,7 @@ from gnomon_server.access.web import WebSettings
 from gnomon_server.errors import InvalidInput
 from gnomon_server.intake.sources import SourceSettings
 from gnomon_server.intake.writer import IntakeLimits
+from gnomon_server.receive.scrape.settings import ScrapeSettings
 from gnomon_server.store.backup.service import BackupSettings
 from gnomon_server.store.disk import DiskSettings
 from gnomon_server.store.retention import RetentionSettings
@@ -154,6 +155,7 @@ class Settings(_Part):
     limits: LimitSettings = LimitSettings()
     intake: IntakeLimits = IntakeLimits()
     sources: SourceSettings = SourceSettings()
+    scrape: ScrapeSettings = ScrapeSettings()
     query: QuerySettings = QuerySettings()
     access: AccessSettings = AccessSettings()
     own_telemetry_s: float = 10.0

@@ -30,7 +30,7 @@ _SEND_OTLP = "send OTLP instead (an OpenTelemetry Collector or Grafana Alloy rec
 _UNSERVED: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"/loki/api/|/api/prom/push"), "loki_unserved", "Loki's API"),
     (
-        re.compile(r"/api/v1/(write|push|query|query_range|labels?|series|metadata|read|import)\b|/prometheus/"),
+        re.compile(r"(/prometheus)?/api/v1/import\b"),
         "prometheus_unserved",
         "Prometheus' API",
     ),
@@ -41,7 +41,11 @@ _UNSERVED: tuple[tuple[re.Pattern[str], str, str], ...] = (
     ),
     (re.compile(r"/api/v[12]/spans\b"), "zipkin_unserved", "Zipkin's API"),
     (re.compile(r"/api/traces\b|/jaeger"), "jaeger_unserved", "Jaeger's API"),
-    (re.compile(r"/v0\.\d/(traces|stats)|/api/v\d/(series|check_run)\b|/intake/"), "datadog_unserved", "Datadog's API"),
+    (
+        re.compile(r"/v0\.\d/(traces|stats)|/api/(v2/series|v\d/check_run)\b|/intake/"),
+        "datadog_unserved",
+        "Datadog's API",
+    ),
     (re.compile(r"/(api/v2/)?write$"), "influx_unserved", "InfluxDB's API"),
     (re.compile(r"/services/collector"), "splunk_unserved", "Splunk's event collector"),
 )

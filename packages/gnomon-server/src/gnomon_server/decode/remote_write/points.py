@@ -1,0 +1,38 @@
+"""Points of one kind (samples, histograms, exemplars) of all series of a request."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gnomon_server.decode.otlp.bounds import check_count
+from gnomon_server.decode.otlp.scan import Pieces
+from gnomon_server.decode.remote_write.context import MAX_MS
+from gnomon_server.decode.remote_write.series import SeriesOf
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Points as they stand in the request, and the position of the series of each, int64[m]."""
+
+    pieces: Pieces
+    owner: np.ndarray
+
+
+def owned(counts: np.ndarray, pieces: Pieces, limit: int, what: str) -> Owned:
+    """From what `Scanned.repeated` says; `TooLarge` past the limit."""
+    check_count(len(pieces.starts), limit, what)
+    return Owned(pieces, np.repeat(np.arange(len(counts)), counts))
+
+
+def timely(series: SeriesOf, owner: np.ndarray, at: np.ndarray, latest_ms: int, what: str) -> np.ndarray:
+    """Which points of good series, bool[m], have a time, int64[m] in ms, that can be stored; others are refused."""
+    good = series.good[owner]
+    early, late = good & (at < 0), good & (at > min(latest_ms, MAX_MS))
+    if early.any():
+        message = f"the time of {what}, {int(at[early][0])} ms, is before 1970"
+        series.refuse("time_before_1970", message, owner[early])
+    if late.any():
+        message = f"the time of {what}, {int(at[late][0])} ms, is later than the clock here allows (limits.future_s)"
+        series.refuse("time_in_future", message, owner[late])
+    result: np.ndarray = good & ~early & ~late
+    return result
