@@ -131,6 +131,7 @@ class QuerySettings(_Part):
     memory_bytes: int = 1 << 30
     rows: int = Field(default=100_000, ge=1)
     concurrency: int = Field(default=8, ge=1)
+    cache_bytes: int = Field(default=128 << 20, ge=0)
 
 
 class AccessSettings(_Part):

@@ -36,6 +36,18 @@ class Group:
                 columns.setdefault(name, []).append((rows.num_rows, tenant, days))
         return cls({name: _with_owner(pa.Table.from_batches(parts[name]), columns[name]) for name in parts})
 
+    def oldest_samples(self) -> dict[int, int]:
+        """How far back the metrics of each tenant reach: its number, and milliseconds since 1970."""
+        oldest: dict[int, int] = {}
+        for name in ("samples", "native_histograms"):
+            rows = self.tables.get(name)
+            if rows is not None and rows.num_rows:
+                found = rows.select(["tenant", "ts"]).group_by("tenant").aggregate([("ts", "min")])
+                times = found["ts_min"].cast(pa.int64()).to_pylist()
+                for tenant, at in zip(found["tenant"].to_pylist(), times, strict=True):
+                    oldest[tenant] = min(at, oldest.get(tenant, at))
+        return oldest
+
     def drop(self, reason: str, count: int) -> None:
         """Count rows that a stage took out."""
         if count:

@@ -87,6 +87,7 @@ class Intake:
         limits: IntakeLimits | None = None,
         spans: OwnSpans | None = None,
         on_batch: Callable[[Batch], object] = lambda _batch: None,
+        on_commit: Callable[[Group], object] = lambda _group: None,
     ) -> None:
         self._store = store
         self._tenants = tenants
@@ -94,7 +95,7 @@ class Intake:
         self._meter = meter
         self._limits = limits or IntakeLimits()
         self._own_spans = spans or OwnSpans()
-        self._on_batch = on_batch
+        self._on_batch, self._on_commit = on_batch, on_commit
         self.seen = SeenRows()
         self._points, self._histograms, self._spans = LastPoints(), LastHistograms(), RecentSpans()
         self._queue: deque[_Waiting] = deque()
@@ -255,6 +256,7 @@ class Intake:
             except Exception as failure:  # noqa: BLE001  (a fault of ours must not end the writer)
                 error = Internal("intake_failed", f"writing a group failed: {failure!r}")
             break
+        self._on_commit(group)  # after a failure too: some of it may be visible
         self._settle(members, error)
         if error is None:
             self._mark_seen(members)

@@ -26,6 +26,7 @@ class Options:
         most_samples: how many samples it may hold in memory at a time.
         experimental: whether experimental functions are there.
         pushdown: whether leaves may be evaluated by ClickHouse.
+        cached: whether steps that were answered before may be taken from the cache.
     """
 
     lookback_ms: int = LOOKBACK_MS
@@ -33,6 +34,7 @@ class Options:
     most_samples: int = MOST_SAMPLES
     experimental: bool = True
     pushdown: bool = True
+    cached: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ waits for the answer any more.
 import asyncio
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gnomon_server.errors import DeadlineExceeded, InvalidInput
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Expr
+from gnomon_server.query.promql.cache import Extent, Key, ResultCache, in_a_row, key_of
 from gnomon_server.query.promql.check import value_type
 from gnomon_server.query.promql.context import MOST_STEPS, Context, Options
 from gnomon_server.query.promql.evaluate import evaluate, range_vector
@@ -36,6 +37,7 @@ class Answer:
         grid: the steps of it.
         warnings, infos: as the API shows them.
         samples_read: how many.
+        cached_steps: how many steps were known before.
     """
 
     value: Scalar | String | Vector | Samples
@@ -43,13 +45,24 @@ class Answer:
     warnings: list[str] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
     samples_read: int = 0
+    cached_steps: int = 0
 
 
 class PromqlDoor:
-    """Answers PromQL for one tenant at a time."""
+    """Answers PromQL for one tenant at a time.
 
-    def __init__(self, store: Store, tenants: Tenants, limits: QueryLimits | None = None) -> None:
+    Args:
+        store: where the samples are.
+        tenants: their names.
+        limits: of what is asked of the store.
+        cache: answers of range queries; None: nothing is kept.
+    """
+
+    def __init__(
+        self, store: Store, tenants: Tenants, limits: QueryLimits | None = None, cache: ResultCache | None = None
+    ) -> None:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
+        self._cache = cache or ResultCache(0)
 
     async def instant(self, text: str, *, at_ms: int, tenant: str, options: Options) -> Answer:
         """The value at one time. Cancelling the task ends the query.
@@ -58,7 +71,9 @@ class PromqlDoor:
             InvalidInput: the query cannot be read, or not be answered; `where` has the place.
             DeadlineExceeded, TooLarge, Unavailable: past the limits, or the store is away.
         """
-        return await self._run(text, Grid(at_ms, at_ms, 0), tenant, options)
+        grid = Grid(at_ms, at_ms, 0)
+        tree = await asyncio.to_thread(_read, text, grid, options)
+        return await self._evaluate(text, tree, grid, self._number(tenant), options)
 
     async def range(
         self, text: str, *, start_ms: int, end_ms: int, step_ms: int, tenant: str, options: Options
@@ -72,12 +87,37 @@ class PromqlDoor:
                 "(?step=XX)",
                 where="step",
             )
-        return await self._run(text, grid, tenant, options)
+        tree, number = await asyncio.to_thread(_read, text, grid, options), self._number(tenant)
+        key = key_of(tree, grid, number, options.lookback_ms) if self._cache and options.cached else None
+        if key is None:
+            return await self._evaluate(text, tree, grid, number, options)
+        return await self._with_cache(text, tree, grid, options, key)
 
-    async def _run(self, text: str, grid: Grid, tenant: str, options: Options) -> Answer:
+    async def _with_cache(self, text: str, tree: Expr, grid: Grid, options: Options, key: Key) -> Answer:
+        moment = self._cache.tide(key[0]).now  # before anything is read
+        known = self._cache.find(key, grid)
+        if known is not None and known.grid.end_ms + grid.step_ms > grid.end_ms:
+            return Answer(known.vector, grid, list(known.warnings), list(known.infos), cached_steps=grid.steps)
+        edge = grid if known is None else replace(grid, start_ms=known.grid.end_ms + grid.step_ms)
+        edge = replace(edge, end_ms=edge.start_ms + (edge.steps - 1) * edge.step_ms)
+        answer = await self._evaluate(text, tree, edge, key[0], options)
+        if not isinstance(answer.value, Vector):
+            return answer if known is None else await self._evaluate(text, tree, grid, key[0], options)
+        whole = Extent(edge, answer.value, tuple(answer.warnings), tuple(answer.infos), moment)
+        if known is not None:
+            whole = await asyncio.to_thread(in_a_row, known, whole)
+        self._cache.keep(key, whole)
+        steps = 0 if known is None else known.grid.steps
+        return Answer(
+            whole.vector, grid, list(whole.warnings), list(whole.infos), answer.samples_read, cached_steps=steps
+        )
+
+    def _number(self, tenant: str) -> int:
+        return self._tenants.known(tenant) or NO_TENANT
+
+    async def _evaluate(self, text: str, tree: Expr, grid: Grid, tenant: int, options: Options) -> Answer:
         started_s = time.monotonic()
-        tree = await asyncio.to_thread(_read, text, grid, options)
-        source = Source(self._store, self._tenants.known(tenant) or NO_TENANT, self._limits)
+        source = Source(self._store, tenant, self._limits)
         planned = list(reads(tree, grid, grid, options))
         gone = threading.Event()
         try:
