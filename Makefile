@@ -8,7 +8,7 @@ STATIC := $(SERVER)/src/gnomon_server/web/static
 TRIO := examples/trio
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fix bench chaos docs setup ui lock clean
+.PHONY: help demo run test check fix bench chaos corpora docs setup ui lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -20,7 +20,7 @@ run: setup ui ## the server alone, on ./gnomon-data
 	$(BIN)/gnomon up
 
 test: setup ui $(TRIO)/node_modules/.package-lock.json ## all tests but the slow suites
-	ui/node.sh $(BIN)/python -m pytest -q
+	ui/node.sh $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check
@@ -37,6 +37,11 @@ bench: setup ## acknowledged, synced ingest and its parts (minutes; nothing else
 
 chaos: setup ## kill -9 and power cuts under load (some twenty minutes)
 	$(BIN)/python -m tests.chaos
+
+corpora: setup ## Prometheus' own PromQL suite, in every way (some five minutes)
+	$(BIN)/python -m tests.promqltest
+	$(BIN)/python -m tests.promqltest --no-pushdown --pinned
+	$(BIN)/python -m tests.promqltest --http
 
 docs: setup ## check the links and run the code blocks of the documentation
 	$(BIN)/python -m pytest -q tests/docs

@@ -49,8 +49,11 @@ async def over_http() -> AsyncIterator[Asker]:
 @pytest.mark.parametrize("pushdown", [True, False], ids=["pushed-down", "in-numpy"])
 @pytest.mark.parametrize("path", THEIRS, ids=name_of)
 async def test_answers_are_prometheus_s(path: Path, *, pushdown: bool, askers: dict[bool, Asker]) -> None:
-    """Values and annotations, as Prometheus' own runner compares them."""
-    await _all_exact(path, askers[pushdown])
+    """Values and annotations, as Prometheus' own runner compares them; a third of them without the engine's kernels.
+
+    `make corpora` asks all of them in every way.
+    """
+    await _all_exact(path, askers[pushdown], every=1 if pushdown else 3)
 
 
 @pytest.mark.corpus
