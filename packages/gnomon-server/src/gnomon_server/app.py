@@ -25,18 +25,27 @@ from gnomon_server.api import backups as backups_api
 from gnomon_server.api import diagnosis, health, native
 from gnomon_server.api import disk as disk_api
 from gnomon_server.api import sql as sql_api
+from gnomon_server.api.prometheus import routes as prometheus_api
 from gnomon_server.config import Listen, Settings
 from gnomon_server.decode.otlp.attributes import AttributeLimits
 from gnomon_server.decode.otlp.context import DecodeContext
+from gnomon_server.decode.remote_write.context import SeriesLimits, WriteContext
 from gnomon_server.errors import GnomonError
+from gnomon_server.intake.group import Group
 from gnomon_server.intake.own_telemetry import OwnTelemetry
 from gnomon_server.intake.sources import Sources, save
 from gnomon_server.intake.writer import Intake
 from gnomon_server.query.explore import Explorer
+from gnomon_server.query.promql.cache import ResultCache
+from gnomon_server.query.promql.context import MOST_SAMPLES, Options
+from gnomon_server.query.promql.door import PromqlDoor
+from gnomon_server.query.promql.metadata import SeriesIndex
 from gnomon_server.query.sql.door import SqlDoor
 from gnomon_server.receive.otlp import OtlpReceiver
 from gnomon_server.receive.otlp_grpc import OtlpGrpc
 from gnomon_server.receive.otlp_http import OtlpHttp
+from gnomon_server.receive.remote_write import RemoteWrite, RemoteWriteReceiver
+from gnomon_server.receive.scrape.scraper import Scraper
 from gnomon_server.selfmon.clock import Clock, SystemClock
 from gnomon_server.selfmon.events import Events
 from gnomon_server.selfmon.marks import Marks
@@ -109,6 +118,7 @@ class App:
         tokens = Tokens.of(settings.access.tokens)
         authenticator = Authenticator(tokens)
         self._check_binds(tokens)
+        self.scraper = Scraper(settings.scrape, self.clock, self.registry, int(settings.limits.future_s * 1e9))
 
         self.durable, self.store = self._make_store()
         await self._begin("store", self.store.start(), self.store.stop)
@@ -117,9 +127,12 @@ class App:
 
         self.sources = Sources(settings.sources, self.registry, self.events.tell, self.clock.now_ns())
         self.sources.load(settings.data / "sources.json")
+        # Into a store of others samples may come that we hear nothing of.
+        self.results = ResultCache(0 if settings.store.url else settings.query.cache_bytes, self._count_look)
         self.intake = Intake(
             self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans,
             on_batch=lambda batch: self.sources.observe(batch, self.clock.now_ns()),
+            on_commit=self._tell_results,
         )  # fmt: skip
         after_unclean_end = self.marks.begin()
         self._stops.append(("marker", _closing(self.marks.end)))
@@ -150,11 +163,18 @@ class App:
         )
         self._stops.append(("receiver", _closing(receiver.close)))
         otlp_http = OtlpHttp(receiver, authenticator, settings.limits.body, budget, self.book)
+        writes = RemoteWriteReceiver(
+            self.intake, self._write_context, int(settings.limits.future_s * 1e9), self.clock, self.registry
+        )
+        self._stops.append(("remote-write", _closing(writes.close)))
+        remote_write = RemoteWrite(writes, authenticator, settings.limits.body, budget, self.book)
         await self._listen_grpc(
             OtlpGrpc(receiver, authenticator, settings.limits.body, budget, self.book, settings.tls)
         )
         await self._listen_http("otlp-http", settings.otlp.http, otlp_http.routes("otlp-http"))
-        await self._listen_http("http", settings.listen, [*otlp_http.routes("http"), *self._api(authenticator)])
+        edges_in = [*otlp_http.routes("http"), *remote_write.routes("http")]
+        await self._listen_http("http", settings.listen, [*edges_in, *self._api(authenticator)])
+        await self._start_scraping()
         if settings.own_telemetry_s:
             await asyncio.wait_for(self._stored_own.wait(), 60)
         self.marks.ready(self.addresses, tls=settings.tls is not None)
@@ -214,12 +234,22 @@ class App:
             seen=self.intake.seen,
         )
 
+    def _write_context(self) -> WriteContext:
+        limits = self.settings.limits
+        series = SeriesLimits(
+            labels_per_series=limits.attributes_per_record,
+            label_name_bytes=limits.attribute_key_bytes,
+            label_value_bytes=limits.attribute_value_bytes,
+        )
+        return WriteContext(series, seen=self.intake.seen)
+
     def _api(self, authenticator: Authenticator) -> list[BaseRoute]:
         query = self.settings.query
         limits = QueryLimits(query.deadline_s, query.memory_bytes, query.rows)
         grant = partial(_grant, authenticator, Scope.READ)
         admin_grant = partial(_grant, authenticator, Scope.ADMIN)
         return [
+            *prometheus_api.routes(self._prometheus_parts(), grant, self.not_ready_because),
             *health.routes(self.registry, self.not_ready_because, partial(_may, authenticator, Scope.ADMIN)),
             *sql_api.routes(SqlDoor(self.store, self.tenants), grant, limits),
             *diagnosis.routes(
@@ -234,6 +264,30 @@ class App:
             *native.routes(Explorer(self.store, self.tenants, limits), grant, self.status, self.clock),
             web.build(),
         ]
+
+    def _prometheus_parts(self) -> prometheus_api.Parts:
+        settings = self.settings
+        limits = QueryLimits(settings.query.deadline_s, settings.query.memory_bytes, MOST_SAMPLES)
+        days = settings.retention.days(settings.scrape.tenant, "metrics")
+        return prometheus_api.Parts(
+            door=PromqlDoor(self.store, self.tenants, limits, self.results),
+            index=SeriesIndex(self.store, self.tenants, limits),
+            scraping=self.scraper,
+            scraped_tenant=settings.scrape.tenant,
+            clock=self.clock,
+            version=__version__,
+            retention=f"{days}d" if days else "",
+            started_ns=self.clock.now_ns(),
+            options=Options(deadline_s=settings.query.deadline_s),
+        )
+
+    def _count_look(self, found: bool) -> None:
+        self.registry.count("gnomon_query_cache_lookups_total", outcome="hit" if found else "miss")
+
+    def _tell_results(self, group: Group) -> None:
+        if self.results:
+            for tenant, oldest_ms in group.oldest_samples().items():
+                self.results.tide(tenant).arrived(oldest_ms)
 
     def _tell_of_store(self, name: str, detail: str) -> None:
         if name == "engine_started" and self.registry.total("gnomon_events_total", event="engine_died"):
@@ -276,6 +330,12 @@ class App:
         self.addresses[name] = address
         self.parts.append(Part(name, "up", f"{address[0]}:{address[1]}"))
         self.events.tell("listening", f"{name} {address[0]}:{address[1]}")
+
+    async def _start_scraping(self) -> None:
+        if self.scraper:
+            await self._begin("scrape", self.scraper.start(self.intake, self.intake.seen), self.scraper.stop)
+        else:
+            self.parts.append(Part("scrape", "off", ""))
 
     # -- watching -----------------------------------------------------------------------------------------------------
 
@@ -359,6 +419,7 @@ class App:
         return 0
 
     def _measure(self) -> None:
+        self.registry.read("gnomon_query_cache_bytes", lambda: self.results.bytes)
         self.registry.read("gnomon_intake_queued_bytes", lambda: self.intake.queued_bytes)
         self.registry.read("gnomon_disk_free_bytes", self._free_bytes)
         self.registry.read("gnomon_ready", lambda: float(not self.not_ready_because()))

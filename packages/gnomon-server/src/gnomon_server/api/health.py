@@ -31,7 +31,5 @@ def routes(
     return [
         Route("/healthz", alive),
         Route("/readyz", ready),
-        Route("/-/healthy", alive),
-        Route("/-/ready", ready),
         Route("/metrics", metrics),
     ]

@@ -6,7 +6,7 @@ import click
 
 from gnomon_server import __version__
 
-VERBS = ("up", "demo", "check", "doctor", "sources", "sql", "backup", "restore", "upgrade", "disk", "version")
+VERBS = ("up", "demo", "check", "doctor", "sources", "promql", "sql", "backup", "restore", "upgrade", "disk", "version")
 """Each is the function of its name in the module of its name."""
 
 

@@ -8,6 +8,7 @@ kept.
 
 import bisect
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,13 +104,14 @@ class ResultCache:
 
     Args:
         budget_bytes: 0: nothing is kept.
+        on_look: told of each look, whether something was found.
     """
 
-    def __init__(self, budget_bytes: int) -> None:
-        self._budget_bytes = budget_bytes
+    def __init__(self, budget_bytes: int, on_look: Callable[[bool], object] = bool) -> None:
+        self._budget_bytes, self._on_look = budget_bytes, on_look
         self._kept: OrderedDict[Key, Extent] = OrderedDict()
         self._tides: dict[int, Tide] = {}
-        self.bytes = self.hits = self.misses = 0
+        self.bytes = 0
 
     def __bool__(self) -> bool:
         return self._budget_bytes > 0
@@ -128,7 +130,7 @@ class ResultCache:
             until_ms = min(grid.end_ms, tide.since(kept.moment) - 1)
             cut = kept.between(grid.start_ms, until_ms)
             right = cut and replace(cut, moment=tide.now)  # what is left of it is right now
-        self.hits, self.misses = self.hits + (right is not None), self.misses + (right is None)
+        self._on_look(right is not None)
         return right
 
     def keep(self, key: Key, extent: Extent) -> None:

@@ -80,7 +80,7 @@ class PromqlDoor:
     ) -> Answer:
         """The values from `start_ms` to `end_ms`, every `step_ms`; otherwise as `instant`."""
         grid = Grid(start_ms, end_ms, step_ms)
-        if grid.steps > MOST_STEPS:
+        if grid.steps > MOST_STEPS + 1:  # Prometheus counts the distances between them
             raise InvalidInput(
                 "promql_steps",
                 "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution "
