@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ import pyarrow as pa
 from gnomon_server.model.series import Kind
 from gnomon_server.query.promql.context import LOOKBACK_MS, check_size
 from gnomon_server.query.promql.histogram_resets import detect_reset
-from gnomon_server.query.promql.histograms import GAUGE, NO_RESET, RESET, UNKNOWN, Histograms, of_table
+from gnomon_server.query.promql.histograms import (
+    GAUGE,
+    NO_RESET,
+    RESET,
+    UNKNOWN,
+    begins_of,
+    of_table,
+    stretches,
+)
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
 from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Vector
@@ -38,11 +47,27 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFound:
-    """Series of a read: `ids` uint64[n] in rising order, labels, whether any of them may hold native histograms."""
+    """Series of a read, in the order of their labels.
+
+    Attributes:
+        ids: uint64[n].
+        labels: of each.
+        histograms: whether any of them may hold native histograms.
+    """
 
     ids: np.ndarray
     labels: Sequence[Labels]
     histograms: bool
+
+    def positions(self, ids: np.ndarray) -> np.ndarray:
+        """Where series with these ids, uint64[k], all of them among ours, stand: int64[k]."""
+        order = np.argsort(self.ids)
+        return order[np.searchsorted(self.ids, ids, sorter=order)]
+
+    def some(self, which: np.ndarray) -> "SeriesFound":
+        """Those that are wanted, bool[n]."""
+        labels = [self.labels[one] for one in np.flatnonzero(which).tolist()]
+        return SeriesFound(self.ids[which], labels, self.histograms)
 
 
 def condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
@@ -91,28 +116,42 @@ class Leaf:
     samples: Samples
 
 
+# All labels, the name among them, sorted: as Labels wants them.
+_PAIRS = (
+    f"mapSort(mapFilter((name, value) -> value != '', mapConcat(map('{NAME}', any(metric)::String), "
+    "any(labels)::Map(String, String))))"
+)
+
+
 async def find_series(source: Source, read: Read) -> SeriesFound:
     """The series that match, and were active on the days of the read."""
     where, params = _where_series(read, source.tenant)
     table, _ = await source.store.query(
-        "SELECT id, any(metric) AS name, any(labels) AS pairs, max(kind IN "
-        f"{_MAYBE_HISTOGRAMS}) AS histograms FROM series WHERE {where} GROUP BY id ORDER BY id",
+        f"SELECT id, {_PAIRS} AS pairs, max(kind IN {_MAYBE_HISTOGRAMS}) AS histograms FROM series WHERE {where} "
+        "GROUP BY id ORDER BY pairs::Array(Tuple(String, String))",
         params,
         limits=source.limits,
     )
     if not table.num_rows:
         return SeriesFound(np.empty(0, np.uint64), (), histograms=False)
-    labels = await asyncio.to_thread(_labels, table)
+    labels = await asyncio.to_thread(_labels, table["pairs"])
     return SeriesFound(table["id"].to_numpy(), labels, bool(table["histograms"].to_numpy().any()))
 
 
-def _labels(table: pa.Table) -> list[Labels]:
-    names, pairs = table["name"].to_pylist(), table["pairs"].to_pylist()
-    found = []
-    for name, given in zip(names, pairs, strict=True):
-        every = sorted((key, value) for key, value in given if value)
-        found.append(tuple(sorted([(NAME, name), *every]) if name else every))
-    return found
+def _labels(column: pa.ChunkedArray) -> list[Labels]:
+    """Maps as tuples of pairs. Each pair is made once, however many series have it."""
+    maps = pa.concat_arrays(column.chunks)
+    offsets = maps.offsets.to_numpy()
+    begin, end = int(offsets[0]), int(offsets[-1])
+    names, values = (part.slice(begin, end - begin).dictionary_encode() for part in (maps.keys, maps.items))
+    width = max(len(values.dictionary), 1)
+    codes = names.indices.to_numpy().astype(np.int64) * width + values.indices.to_numpy()
+    distinct, which = np.unique(codes, return_inverse=True)
+    named, valued = names.dictionary.to_pylist(), values.dictionary.to_pylist()
+    pairs = [(named[code // width], valued[code % width]) for code in distinct.tolist()]
+    every = [pairs[one] for one in which.tolist()]
+    edges = (offsets - begin).tolist()
+    return [tuple(every[low:high]) for low, high in pairwise(edges)]
 
 
 async def read(source: Source, wanted: Read, most_samples: int) -> Leaf:
@@ -157,12 +196,11 @@ def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Re
         doubtful |= (began != again) | (again > wanted.low_ms - 1)
     values, present = wanted.pushed.read(table["g"])
     rest = np.isin(found.ids, np.concatenate([ids[doubtful], native]))
-    position = np.searchsorted(found.ids, ids)
-    every = [found.labels[one] for one in position.tolist()]
-    good = np.array(sorted(np.flatnonzero(~doubtful).tolist(), key=every.__getitem__), np.int64)
-    vector = Vector.of_floats([every[one] for one in good.tolist()], values[good], present[good])
-    left = [found.labels[one] for one in np.flatnonzero(rest).tolist()]
-    return vector, SeriesFound(found.ids[rest], left, found.histograms)
+    position = found.positions(ids)
+    good = np.argsort(position)
+    good = good[~doubtful[good]]
+    labels = [found.labels[one] for one in position[good].tolist()]
+    return Vector.of_floats(labels, values[good], present[good]), found.some(rest)
 
 
 async def read_samples(source: Source, read: Read) -> Samples:
@@ -215,36 +253,37 @@ def nothing() -> Samples:
 
 
 def _arranged(found: SeriesFound, floats: pa.Table, native: pa.Table | None = None) -> Samples:
-    """Floats and histograms of each series in the order of their times; series in the order of their labels."""
-    owner, ts, v = _column(floats, "id", np.uint64), _column(floats, "at", np.int64), _column(floats, "v", np.float64)
+    """Floats and histograms of each series in the order of their times, from tables ordered by series and time."""
+    ids, ts, v = _column(floats, "id", np.uint64), _column(floats, "at", np.int64), _column(floats, "v", np.float64)
     start = _column(floats, "began", np.int64) if "began" in floats.column_names else None
-    rows: np.ndarray | None = None
-    histograms: Histograms | None = None
     if native is not None and native.num_rows:
-        histograms = of_table(native)
-        rows = np.concatenate([np.full(len(ts), NO_ROW), np.arange(native.num_rows)])
-        owner = np.concatenate([owner, native["id"].to_numpy()])
-        ts = np.concatenate([ts, native["at"].to_numpy()])
-        # A stale marker of a histogram stands in its sum: so it is found where that of a float stands.
-        v = np.concatenate([v, native["sum"].to_numpy()])
-        began = start if start is not None else np.zeros(len(rows) - native.num_rows, np.int64)
-        start = np.concatenate([began, native["began"].to_numpy()])
-    position = np.searchsorted(found.ids, owner)
-    by_labels = sorted(range(len(found.labels)), key=found.labels.__getitem__)
-    rank = np.empty(len(by_labels), np.int64)
-    rank[by_labels] = np.arange(len(by_labels))
-    owner = rank[position]
+        return _merged(found, ids, ts, v, start, native)
+    begins = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.int64)
+    sizes = np.diff(np.append(begins, len(ids)))
+    owner = found.positions(ids[begins])
+    by_label = np.argsort(owner)
+    counts = np.zeros(len(found.ids), np.int64)
+    counts[owner] = sizes
+    # Whole series change places: cheaper by far than sorting samples.
+    order = stretches(begins[by_label], sizes[by_label])
+    told = None if start is None or not start.any() else start[order]
+    return Samples(found.labels, begins_of(counts), ts[order], v[order], None, None, told)
+
+
+def _merged(
+    found: SeriesFound, ids: np.ndarray, ts: np.ndarray, v: np.ndarray, start: np.ndarray | None, native: pa.Table
+) -> Samples:
+    rows = np.concatenate([np.full(len(ts), NO_ROW), np.arange(native.num_rows)])
+    owner = found.positions(np.concatenate([ids, native["id"].to_numpy()]))
+    ts = np.concatenate([ts, native["at"].to_numpy()])
+    # A stale marker of a histogram stands in its sum: so it is found where that of a float stands.
+    v = np.concatenate([v, native["sum"].to_numpy()])
+    began = start if start is not None else np.zeros(len(ids), np.int64)
+    start = np.concatenate([began, native["began"].to_numpy()])
     order = np.lexsort((ts, owner))
-    begins = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(by_labels)))]).astype(np.int64)
-    return Samples(
-        [found.labels[one] for one in by_labels],
-        begins,
-        ts[order],
-        v[order],
-        None if rows is None else rows[order],
-        histograms,
-        None if start is None or not start.any() else start[order],
-    )
+    begins = begins_of(np.bincount(owner, minlength=len(found.ids)))
+    told = start[order] if start.any() else None
+    return Samples(found.labels, begins, ts[order], v[order], rows[order], of_table(native), told)
 
 
 def _with_histograms(found: SeriesFound, floats: pa.Table, native: pa.Table, read: Read) -> Samples:
