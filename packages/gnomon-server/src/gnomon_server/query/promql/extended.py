@@ -11,7 +11,7 @@ from gnomon_server.query.promql.ast import VectorSelector
 from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.extended_histograms import interpolated as interpolated_histograms
 from gnomon_server.query.promql.histograms import concatenate
-from gnomon_server.query.promql.ranges import adjacent, first, last, picked
+from gnomon_server.query.promql.ranges import first, last, lost_within, picked
 from gnomon_server.query.promql.values import NAME, NO_ROW, Samples, Vector, Windows
 
 
@@ -71,11 +71,12 @@ def _corrections(
         windows.range_ms,
     )  # fmt: skip
     some = inside.counts > 0
-    lost = np.where(v < np.roll(v, 1), np.roll(v, 1), 0.0)
+    lost = lost_within(inside, v < np.roll(v, 1))
     entry, leave = first(inside, v), last(inside, v)
     entered = np.where(some & (entry < left), left, 0.0)
     end = np.where(some, leave, left)
-    return entered + np.where(some, adjacent(inside, lost), 0.0) + np.where(right < end, end, 0.0)
+    found: np.ndarray = entered + lost + np.where(right < end, end, 0.0)
+    return found
 
 
 def smoothed_vector(node: VectorSelector, samples: Samples, times: np.ndarray, ctx: Context) -> Vector:

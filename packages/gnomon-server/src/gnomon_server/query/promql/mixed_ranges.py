@@ -40,7 +40,7 @@ def rated(windows: Windows, call: Call, ctx: Context, *, counter: bool, per_seco
     if windows.extended:
         values, present = extended_rate(floats, counter=counter, per_second=per_second)
     else:
-        values, present = float_rate(floats, ctx, counter=counter, per_second=per_second)
+        values, present = float_rate(floats, counter=counter, per_second=per_second)
     natives = windows.histograms
     if natives is None:
         return of_windows(windows, values, present)

@@ -4,13 +4,14 @@ Its kernels `timeSeries...ToGrid` give an array with a place for each step. Whic
 is shown by tests/properties/test_promql_pushdown.py, against the evaluation in NumPy; these are not, and stay here:
 
 - `sum_over_time`, `avg_over_time`: added plainly, not compensated (`kernels.compensated_sum`);
+- `changes`: compares bits, so that 0 and -0 differ;
 - `stddev_over_time`, `stdvar_over_time`, `quantile_over_time`, `mad_over_time`, `double_exponential_smoothing`,
   `absent_over_time`, `first_over_time`, `ts_of_first_over_time`, `ts_of_last_over_time`: there is no kernel;
 - `predict_linear`: its kernel takes one distance, ours may change by step;
 - anything with `@`, `anchored`, `smoothed`, over a subquery, or of native histograms.
 
 A kernel takes stale markers for values: range functions get them filtered out; of a selector they come back as they
-are, bits and all. Series whose start times may tell of a reset, or that hold infinities, are evaluated here.
+are, bits and all. Series whose start times may tell of a reset, and what stands in `_DOUBTFUL`, are evaluated here.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,6 @@ KERNELS: Mapping[str, str] = MappingProxyType(
         "idelta": "timeSeriesInstantDeltaToGrid",
         "deriv": "timeSeriesDerivToGrid",
         "resets": "timeSeriesResetsToGrid",
-        "changes": "timeSeriesChangesToGrid",
         "last_over_time": "timeSeriesLastToGrid",
         "min_over_time": "timeSeriesMinToGrid",
         "max_over_time": "timeSeriesMaxToGrid",
@@ -45,8 +45,18 @@ KERNELS: Mapping[str, str] = MappingProxyType(
 )
 """By function."""
 SELECTOR = "timeSeriesLastToGrid"
-# Infinity minus infinity: where the kernel is undone by one infinite value, Prometheus is only at that place.
-_FINITE_ONLY = frozenset({"rate", "increase", "delta"})
+_DOUBTFUL: Mapping[str, str] = MappingProxyType(
+    {
+        # Resets that have left the window are subtracted again: exact for whole numbers, of others something is left.
+        "rate": "max((v != floor(v)) OR abs(v) > 1e12)",
+        "increase": "max((v != floor(v)) OR abs(v) > 1e12)",
+        # Infinity minus infinity: the kernel is undone by one infinite value, Prometheus only at that place.
+        "delta": "max(isInfinite(v))",
+        # Multiplied by 1000 before it is divided.
+        "irate": "max(NOT abs(v) < 1e300)",
+    }
+)
+"""Which series a kernel may get wrong."""
 SETTINGS = {"allow_experimental_ts_to_grid_aggregate_function": 1}
 
 
@@ -70,7 +80,7 @@ class Pushed:
         step, window = (f"toDecimal64('{ms / 1000:.3f}', 3)" for ms in (self.grid.step_ms or 1000, self.window_ms))
         edges = ", ".join(f"fromUnixTimestamp64Milli({ms}, 'UTC')" for ms in (self.grid.start_ms, self.grid.end_ms))
         kernel = KERNELS[self.function] if self.function else SELECTOR
-        doubtful = "max(isInfinite(v))" if self.function in _FINITE_ONLY else "0"
+        doubtful = _DOUBTFUL.get(self.function, "0")
         return f"{kernel}({edges}, {step}, {window})(ts, v) AS g, {doubtful} AS doubtful"
 
     @property

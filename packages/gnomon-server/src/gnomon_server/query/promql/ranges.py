@@ -74,11 +74,11 @@ def reduced(windows: Windows, column: np.ndarray, how: np.ufunc) -> np.ndarray:
 
 
 def adjacent(windows: Windows, flags: np.ndarray) -> np.ndarray:
-    """How much of what lies between neighbours falls into each window.
+    """How many marked pairs of neighbours fall into each window.
 
     Args:
         windows: the windows.
-        flags: float64 or bool[n_samples], of each sample and the one before it; that of a series' first is not read.
+        flags: bool[n_samples], of each sample and the one before it; that of a series' first is not read.
     """
     total = np.concatenate([[0.0], np.cumsum(flags)])
     return np.where(windows.counts > 0, picked(total, windows.high) - picked(total, windows.low + 1), 0.0)
@@ -157,19 +157,27 @@ def float_resets(windows: Windows) -> np.ndarray:
     return flags
 
 
-def _corrected(windows: Windows, ctx: Context) -> np.ndarray:
-    """What has to be added to last - first, since a counter began anew."""
-    before = np.roll(windows.samples.v, 1)
-    lost = np.where(float_resets(windows), before, 0.0)
-    if np.isfinite(lost).all():
-        return adjacent(windows, lost)
+def lost_within(windows: Windows, flags: np.ndarray) -> np.ndarray:
+    """What counters had counted before they began anew, in each window: float64[n_series, n_steps].
 
-    def add(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
-        inside[:, 0] = False
-        added: np.ndarray = np.where(inside, lost[positions], 0.0).sum(axis=1)
-        return added
+    Resets are few: each window's are added by themselves, so that no other series' size rounds them away.
 
-    return by_window(windows, ctx, add)
+    Args:
+        windows: the windows.
+        flags: bool[n_samples]: whether a sample is the first after a reset.
+    """
+    at = np.flatnonzero(flags)
+    if not len(at):
+        return np.zeros(windows.low.shape)
+    before = np.concatenate([[0], np.cumsum(flags)])
+    low, high = picked(before, windows.low + 1), picked(before, windows.high)
+    some = (high > low) & (windows.counts > 1)
+    lost = np.append(windows.samples.v[at - 1], 0.0)
+    pairs = np.column_stack([low[some], high[some]]).ravel()
+    found = np.zeros(windows.low.shape)
+    if len(pairs):
+        found[some] = np.add.reduceat(lost, pairs)[::2]
+    return found
 
 
 def extrapolation(
@@ -214,14 +222,14 @@ def mixed(windows: Windows, call: Call, ctx: Context) -> np.ndarray:
     return both
 
 
-def float_rate(windows: Windows, ctx: Context, *, counter: bool, per_second: bool) -> tuple[np.ndarray, np.ndarray]:
+def float_rate(windows: Windows, *, counter: bool, per_second: bool) -> tuple[np.ndarray, np.ndarray]:
     """`rate`, `increase` or `delta` of floats: values and where there is one."""
     started = started_within(windows) if counter else np.zeros(windows.low.shape, np.bool_)
     present = (windows.counts > 1) | started
     start_value = first(windows, windows.samples.v)
     result = last(windows, windows.samples.v) - start_value
     if counter:
-        result = result + _corrected(windows, ctx) + np.where(started, start_value, 0.0)
+        result = result + lost_within(windows, float_resets(windows)) + np.where(started, start_value, 0.0)
     factor = extrapolation(windows, result, start_value, started, counter=counter)
     if per_second:
         factor = factor / (windows.range_ms / 1000)

@@ -53,21 +53,27 @@ class SeriesFound:
         ids: uint64[n].
         labels: of each.
         histograms: whether any of them may hold native histograms.
+        every: whether these are all that the matchers match.
     """
 
     ids: np.ndarray
     labels: Sequence[Labels]
     histograms: bool
+    every: bool = True
 
     def positions(self, ids: np.ndarray) -> np.ndarray:
         """Where series with these ids, uint64[k], all of them among ours, stand: int64[k]."""
         order = np.argsort(self.ids)
         return order[np.searchsorted(self.ids, ids, sorter=order)]
 
+    def rows_of(self, table: pa.Table) -> pa.Table:
+        """The rows of ours: of many series that are not all, the others are read too."""
+        return table if self.every else table.filter(pa.array(np.isin(_column(table, "id", np.uint64), self.ids)))
+
     def some(self, which: np.ndarray) -> "SeriesFound":
         """Those that are wanted, bool[n]."""
         labels = [self.labels[one] for one in np.flatnonzero(which).tolist()]
-        return SeriesFound(self.ids[which], labels, self.histograms)
+        return SeriesFound(self.ids[which], labels, self.histograms, every=bool(which.all()))
 
 
 def condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
@@ -220,7 +226,7 @@ async def _samples_of(source: Source, read: Read, found: SeriesFound) -> Samples
     )
     if not found.histograms:
         table, _ = await floats
-        return await asyncio.to_thread(_arranged, found, table)
+        return await asyncio.to_thread(lambda: _arranged(found, found.rows_of(table)))
     # From the one before: what the first is to say hangs on it.
     where, params = _where_samples(replace(read, low_ms=read.low_ms - LOOKBACK_MS), found.ids, source.tenant)
     natives = source.store.query(
@@ -229,8 +235,8 @@ async def _samples_of(source: Source, read: Read, found: SeriesFound) -> Samples
         params,
         limits=source.limits,
     )
-    both = await asyncio.gather(floats, natives)
-    return await asyncio.to_thread(_with_histograms, found, both[0][0], both[1][0], read)
+    tables = [found.rows_of(table) for table, _ in await asyncio.gather(floats, natives)]
+    return await asyncio.to_thread(_with_histograms, found, tables[0], tables[1], read)
 
 
 def _where_samples(read: Read, ids: np.ndarray, tenant: int) -> tuple[str, dict[str, Any]]:
