@@ -66,24 +66,16 @@ def test_beside_what_is_not_trusted(sides: Sides, scene: Scene) -> None:
     sides.agree(scene)
 
 
-# What is left out is marked as a defect below.
-@pytest.mark.parametrize(
-    ("values", "but"),
-    [
-        ("tenths", ("rate", "increase")),
-        ("huge", ("rate", "increase", "irate", "deriv")),
-        ("tiny", ("rate", "increase")),
-        ("signed zeros", ("changes",)),
-        ("many NaNs", ("changes",)),
-    ],
-)
-def test_odd_values(sides: Sides, values: str, but: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("values", ["tenths", "huge", "tiny", "signed zeros", "many NaNs"])
+def test_odd_values(sides: Sides, values: str) -> None:
     """Values whose sums are rounded, that overflow or vanish, zeros of both signs, NaN in many forms."""
+    # Sums that overflow give a slope of NaN or of infinity, by the order of the additions.
+    functions = [one for one in EVERY if (values, one) != ("huge", "deriv")]
 
     @settings(QUICK, max_examples=2)
     @given(scene=scenes([values]))
     def compare(scene: Scene) -> None:
-        sides.agree(scene, [one for one in EVERY if one not in but])
+        sides.agree(scene, functions)
 
     compare()
 

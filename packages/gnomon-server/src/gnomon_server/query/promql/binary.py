@@ -4,7 +4,7 @@ Series are matched once, by their labels; then all pairs and steps are computed 
 https://github.com/prometheus/prometheus/blob/main/promql/engine.go: VectorBinop, VectorscalarBinop, vectorElemBinop.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -111,8 +111,7 @@ def _matched(node: Binary, lhs: Vector, rhs: Vector, ctx: Context) -> Vector:
     _refuse_ambiguous(node, sides, ctx)
     many, one = _pairs(sides.many_group, sides.one_group, len(keys))
     ctx.check(len(many) * ctx.grid.steps)
-    met = sides.many.take(many), sides.one.take(one)
-    parts = [_result(node, sides, *met, ctx)]
+    parts = [_result(node, sides, sides.many.take(many), sides.one.take(one), ctx)]
     many_fill, one_fill = matching.fill_left, matching.fill_right
     if one_fill is not None:
         lonely = sides.many.where(_there(sides.one, sides.one_group, len(keys))[sides.many_group] == 0)
@@ -120,12 +119,14 @@ def _matched(node: Binary, lhs: Vector, rhs: Vector, ctx: Context) -> Vector:
     if many_fill is not None:
         lonely = sides.one.where(_there(sides.many, sides.many_group, len(keys))[sides.one_group] == 0)
         parts.append(_result(node, sides, _filled(lonely, many_fill, matching), lonely, ctx))
-    result = joined(parts)
-    # Pairs that met at different steps may make the same series; at one step they must not.
+    result = joined([part for part, _ in parts])
+    # Pairs that met at different steps may make the same series; at one step they must not, even if not kept.
+    met = replace(result, present=np.concatenate([where for _, where in parts]))
     group, labels = grouped(result.labels, lambda one: one)
-    if (_there(result, group, len(labels)) > 1).any():
+    if (_there(met, group, len(labels)) > 1).any():
         raise refused("multiple matches for labels: grouping labels must ensure unique matches", node, ctx.notes.text)
-    return merged(result, result.labels)
+    kept = result.kept()
+    return merged(kept, kept.labels)
 
 
 def _refuse_ambiguous(node: Binary, sides: _Sides, ctx: Context) -> None:
@@ -169,21 +170,22 @@ def _filled(vector: Vector, value: float, matching: Matching) -> Vector:
     return Vector.of_floats([key(one) for one in vector.labels], np.full(vector.values.shape, value), vector.present)
 
 
-def _result(node: Binary, sides: _Sides, many: Vector, one: Vector, ctx: Context) -> Vector:
+def _result(node: Binary, sides: _Sides, many: Vector, one: Vector, ctx: Context) -> tuple[Vector, np.ndarray]:
+    """What comes of these pairs, and where they met: bool[n_pairs, n_steps]."""
     there = many.present & one.present
     mine, other = Cells.of(many.where(there)), Cells.of(one.where(there))
     found, keep = elements(node, other if sides.swapped else mine, mine if sides.swapped else other, ctx)
+    met = found.present
     if node.return_bool:
-        found = Cells(keep.astype(np.float64), found.present)
+        found = Cells(keep.astype(np.float64), met)
     elif node.op in COMPARISONS:
-        found = found.where(found.present & keep)
+        found = found.where(met & keep)
     labels = [
         _labels(mine_labels, other_labels, node, sides.matching)
         for mine_labels, other_labels in zip(many.labels, one.labels, strict=True)
     ]
     nameless = many.nameless | node.return_bool
-    result = found.vector(labels, nameless)
-    return result.kept()
+    return found.vector(labels, nameless), met
 
 
 def _labels(many: Labels, one: Labels, node: Binary, matching: Matching) -> Labels:

@@ -18,7 +18,7 @@ from gnomon_server.query.promql.cache import Extent, Key, ResultCache, in_a_row,
 from gnomon_server.query.promql.check import value_type
 from gnomon_server.query.promql.context import MOST_STEPS, Context, Options
 from gnomon_server.query.promql.evaluate import evaluate, range_vector
-from gnomon_server.query.promql.labels import names_removed
+from gnomon_server.query.promql.labels import names_removed, range_names_removed
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.plan import reads
 from gnomon_server.query.promql.select import Source, read
@@ -154,4 +154,4 @@ def _evaluated(tree: Expr, ctx: Context) -> Scalar | String | Vector | Samples:
         return names_removed(value)
     if isinstance(value, Scalar | String):
         return value
-    return range_vector(value)
+    return range_names_removed(range_vector(value))

@@ -1,11 +1,12 @@
 """Label sets: what of them counts when series are grouped or matched, and what is left in the answer."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from gnomon_server.errors import InvalidInput
-from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Vector
+from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Vector
 
 # What a function's result no longer is: the metric of that name, type and unit (Prometheus: schema.IsMetadataLabel).
 METADATA = frozenset({NAME, "__type__", "__unit__"})
@@ -71,6 +72,24 @@ def merged(vector: Vector, labels: Sequence[Labels]) -> Vector:
     nameless = np.zeros(len(keys), np.bool_)
     np.logical_or.at(nameless, group, vector.nameless)
     return Vector(keys, values, present > 0, rows, vector.histograms, nameless, vector.ordered)
+
+
+def range_names_removed(samples: Samples) -> Samples:
+    """Likewise for a range vector, of whose series those without samples do not count.
+
+    Raises:
+        InvalidInput: two series have become the same.
+    """
+    if samples.nameless is None:
+        return samples
+    labels = [
+        without_metadata(one) if nameless else one
+        for one, nameless in zip(samples.labels, samples.nameless.tolist(), strict=True)
+    ]
+    there = [one for one, count in zip(labels, np.diff(samples.begins).tolist(), strict=True) if count]
+    if len(set(there)) < len(there):
+        raise InvalidInput("promql_execution", "vector cannot contain metrics with the same labelset")
+    return replace(samples, labels=labels)
 
 
 def names_removed(vector: Vector) -> Vector:

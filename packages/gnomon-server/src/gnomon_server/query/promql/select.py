@@ -53,27 +53,25 @@ class SeriesFound:
         ids: uint64[n].
         labels: of each.
         histograms: whether any of them may hold native histograms.
-        every: whether these are all that the matchers match.
     """
 
     ids: np.ndarray
     labels: Sequence[Labels]
     histograms: bool
-    every: bool = True
 
     def positions(self, ids: np.ndarray) -> np.ndarray:
         """Where series with these ids, uint64[k], all of them among ours, stand: int64[k]."""
         order = np.argsort(self.ids)
         return order[np.searchsorted(self.ids, ids, sorter=order)]
 
-    def rows_of(self, table: pa.Table) -> pa.Table:
-        """The rows of ours: of many series that are not all, the others are read too."""
-        return table if self.every else table.filter(pa.array(np.isin(_column(table, "id", np.uint64), self.ids)))
+    def knows(self, ids: np.ndarray) -> np.ndarray:
+        """Which of some ids are ours: bool[k]. Where series are many, some may have come since they were found."""
+        return np.isin(ids, self.ids)
 
     def some(self, which: np.ndarray) -> "SeriesFound":
         """Those that are wanted, bool[n]."""
         labels = [self.labels[one] for one in np.flatnonzero(which).tolist()]
-        return SeriesFound(self.ids[which], labels, self.histograms, every=bool(which.all()))
+        return SeriesFound(self.ids[which], labels, self.histograms)
 
 
 def condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
@@ -194,6 +192,8 @@ async def read(source: Source, wanted: Read, most_samples: int) -> Leaf:
 def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Read) -> tuple[Vector, SeriesFound]:
     """What the engine has evaluated, and the series that are not to be trusted to it."""
     assert wanted.pushed is not None  # noqa: S101 - the caller has looked; for the type checker
+    ours = found.knows(_column(table, "id", np.uint64))
+    table = table if ours.all() else table.filter(pa.array(ours))
     ids = _column(table, "id", np.uint64)
     doubtful = np.isin(ids, native) | (_column(table, "doubtful", np.uint8) != 0)
     if wanted.with_start:
@@ -226,7 +226,7 @@ async def _samples_of(source: Source, read: Read, found: SeriesFound) -> Samples
     )
     if not found.histograms:
         table, _ = await floats
-        return await asyncio.to_thread(lambda: _arranged(found, found.rows_of(table)))
+        return await asyncio.to_thread(_arranged, found, table)
     # From the one before: what the first is to say hangs on it.
     where, params = _where_samples(replace(read, low_ms=read.low_ms - LOOKBACK_MS), found.ids, source.tenant)
     natives = source.store.query(
@@ -235,7 +235,7 @@ async def _samples_of(source: Source, read: Read, found: SeriesFound) -> Samples
         params,
         limits=source.limits,
     )
-    tables = [found.rows_of(table) for table, _ in await asyncio.gather(floats, natives)]
+    tables = [table for table, _ in await asyncio.gather(floats, natives)]
     return await asyncio.to_thread(_with_histograms, found, tables[0], tables[1], read)
 
 
@@ -266,6 +266,8 @@ def _arranged(found: SeriesFound, floats: pa.Table, native: pa.Table | None = No
         return _merged(found, ids, ts, v, start, native)
     begins = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.int64)
     sizes = np.diff(np.append(begins, len(ids)))
+    ours = found.knows(ids[begins])
+    begins, sizes = begins[ours], sizes[ours]
     owner = found.positions(ids[begins])
     by_label = np.argsort(owner)
     counts = np.zeros(len(found.ids), np.int64)
@@ -280,12 +282,14 @@ def _merged(
     found: SeriesFound, ids: np.ndarray, ts: np.ndarray, v: np.ndarray, start: np.ndarray | None, native: pa.Table
 ) -> Samples:
     rows = np.concatenate([np.full(len(ts), NO_ROW), np.arange(native.num_rows)])
-    owner = found.positions(np.concatenate([ids, native["id"].to_numpy()]))
+    ids = np.concatenate([ids, native["id"].to_numpy()])
     ts = np.concatenate([ts, native["at"].to_numpy()])
     # A stale marker of a histogram stands in its sum: so it is found where that of a float stands.
     v = np.concatenate([v, native["sum"].to_numpy()])
-    began = start if start is not None else np.zeros(len(ids), np.int64)
+    began = start if start is not None else np.zeros(len(ids) - native.num_rows, np.int64)
     start = np.concatenate([began, native["began"].to_numpy()])
+    ours = np.flatnonzero(found.knows(ids))
+    rows, ts, v, start, owner = rows[ours], ts[ours], v[ours], start[ours], found.positions(ids[ours])
     order = np.lexsort((ts, owner))
     begins = begins_of(np.bincount(owner, minlength=len(found.ids)))
     told = start[order] if start.any() else None
