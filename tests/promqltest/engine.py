@@ -55,6 +55,8 @@ async def engine(folder: Path | None = None) -> AsyncIterator[tuple[DurableStore
 async def served(loaded: Sequence[Scene], *arguments: str) -> AsyncIterator[Server]:
     """A server of its own process, with these arguments, over the data of these scenes."""
     with tempfile.TemporaryDirectory(prefix="gnomon-") as folder:
+        # The scripts begin in 1970.
+        arguments = ("--set", "retention.metrics=off", *arguments)
         async with engine(Path(folder) / "data") as (store, tenants), writing(store, tenants) as intake:
             await load(loaded, intake)
         server = Server(Path(folder), arguments)

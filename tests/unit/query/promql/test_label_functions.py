@@ -31,6 +31,13 @@ def test_templates_expand_as_go_does(pattern: str, template: str, value: str, ex
     assert expanded(pattern, template, [value]) == [expected]
 
 
+def test_bytes_that_no_answer_can_carry_become_replacement_characters() -> None:
+    r"""`"\\xff"` in a query: in a template as Prometheus shows it, in a pattern as what RE2 does not take."""
+    assert expanded("(.*)", "\udcff$1", ["ü"]) == ["\ufffdü"]
+    with pytest.raises(ValueError, match="surrogates"):
+        expanded("\udcff", "x", ["a"])
+
+
 def test_more_groups_than_digits() -> None:
     """`$11` is the eleventh."""
     assert expanded("(.)" * 12, "$12$11${1}1", ["abcdefghijkl"]) == ["lka1"]

@@ -35,3 +35,10 @@ def test_the_message_reads_as_in_prometheus() -> None:
     assert parse_error("code", "bad", "a\nb\ud800", 3, 4).what == "2:2: parse error: bad"
     assert parse_error("code", "bad", "", 0, 0).what == "unknown position: parse error: bad"
     str(parse_error("code", "bad \ud800", "a\nb\ud800", 3, 4)).encode()
+
+
+def test_a_message_that_quotes_all_of_the_text_is_cut() -> None:
+    """A token may be as long as the text."""
+    what = parse_error("code", "unknown function " + "x" * 90_000, "x" * 90_000, 0, 90_000).what
+    assert len(what) < 1100
+    assert what.endswith("xxx...")

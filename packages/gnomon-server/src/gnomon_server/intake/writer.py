@@ -19,6 +19,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from gnomon_server.errors import GnomonError, Internal, Overloaded, Unavailable
+from gnomon_server.intake.active_series import ActiveSeries
 from gnomon_server.intake.context import POINT_TABLES, StageContext, point_keys
 from gnomon_server.intake.group import Group
 from gnomon_server.intake.memory import LastHistograms, LastPoints, RecentSpans, SeenRows, span_keys
@@ -29,10 +30,11 @@ from gnomon_server.model.batch import Batch
 from gnomon_server.model.series import meta_key
 from gnomon_server.selfmon.spans import OwnSpan, OwnSpans
 from gnomon_server.store.clickhouse import is_lasting
-from gnomon_server.store.interface import Store
+from gnomon_server.store.interface import QueryLimits, Store
 
 _RETRY_PAUSE_S = 0.5
 _FADES_S = 30.0
+_RECALLED_SERIES = 8_000_000  # of all tenants: as many rows as `SeenRows` holds
 
 
 class IntakeLimits(BaseModel):
@@ -50,6 +52,10 @@ class IntakeLimits(BaseModel):
     """Rows after which a group is closed: at 300 bytes a row, 30 MB to the engine at once."""
     hold_s: float = Field(default=20.0, ge=0)
     """How long a group waits for a store that is away; a restart of the engine takes 2-3 s."""
+    new_series_per_minute: int = Field(default=1_000_000, ge=1)
+    """Series of one tenant that are seen for the first time; past it new ones are refused, and the others go on."""
+    active_series: int = Field(default=2_000_000, ge=1)
+    """Series of one tenant with a sample today. Half of the 4 million whose last samples intake remembers."""
 
 
 class Tenants(Protocol):
@@ -98,6 +104,7 @@ class Intake:
         self._on_batch, self._on_commit = on_batch, on_commit
         self.seen = SeenRows()
         self._points, self._histograms, self._spans = LastPoints(), LastHistograms(), RecentSpans()
+        self._series = ActiveSeries(self._limits.new_series_per_minute, self._limits.active_series)
         self._queue: deque[_Waiting] = deque()
         self._queued_bytes = 0
         self._tenant_bytes: dict[str, int] = {}
@@ -123,11 +130,15 @@ class Intake:
         return self._queued_bytes
 
     async def start(self, *, after_unclean_end: bool = False) -> None:
-        """Recall the newest spans, so that senders who repeat themselves after our restart are recognised; run."""
+        """Recall the newest spans, so that senders who repeat themselves after our restart are recognised; run.
+
+        Series are recalled as well: those of before the restart are not new.
+        """
         if after_unclean_end:
             with contextlib.suppress(GnomonError):  # the spans are there all the same; only lists of traces miss some
                 await complete_trace_index(self._store)
         await self._recall_spans()
+        await self._recall_series()
         self._runner = asyncio.create_task(self._run(), name="intake-writer")
 
     async def stop(self) -> None:
@@ -138,12 +149,16 @@ class Intake:
             await self._runner
 
     async def submit(self, batch: Batch) -> None:
-        """Return when the batch is durable. `Overloaded` or `Unavailable`: not stored, the sender should try again."""
+        """Return when the batch is durable. `Overloaded` or `Unavailable`: not stored, the sender should try again.
+
+        What a tenant's limits of series leave out is added to `batch.rejections`.
+        """
         self._on_batch(batch)
+        if self._stopping and batch.tables:
+            raise Unavailable("stopping", "the server is stopping", retry_after_s=5)
+        batch = self._series.admitted(batch, time.time())
         if not batch.tables:
             return
-        if self._stopping:
-            raise Unavailable("stopping", "the server is stopping", retry_after_s=5)
         self._admit(batch)
         waiting = _Waiting(batch, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
@@ -307,6 +322,18 @@ class Intake:
                 keys = point_keys(table, rows)
                 self._points.forget(keys)
                 self._histograms.forget(keys)
+
+    async def _recall_series(self) -> None:
+        with contextlib.suppress(GnomonError):  # without it, series of before count as new ones
+            found, _ = await self._store.query(
+                "SELECT name, id FROM (SELECT DISTINCT tenant, id FROM series WHERE day >= yesterday() "
+                f"LIMIT {_RECALLED_SERIES}) AS active INNER JOIN "
+                "(SELECT min(tenant) AS tenant, toLowCardinality(name) AS name FROM tenants GROUP BY name) AS numbers "
+                "USING (tenant) ORDER BY name",
+                limits=QueryLimits(result_rows=_RECALLED_SERIES),
+            )
+            if found.num_rows:
+                self._series.recall(found, time.time())
 
     async def _recall_spans(self) -> None:
         with contextlib.suppress(GnomonError):  # a shortcut only: without it, late repeats are stored twice

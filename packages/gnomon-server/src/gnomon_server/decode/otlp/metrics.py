@@ -79,7 +79,7 @@ def _decode(body: bytes, tenant: str, context: DecodeContext) -> Batch:
     metrics = [found.metrics[number] for found in points.values() for number in np.unique(found.metric_of).tolist()]
     tables = {
         "resources": resources_used(origins, at, np.ones(len(at), np.bool_), tenant, context, rejections),
-        "metric_meta": meta_rows(metrics, int(at.max()), tenant, context),
+        "metric_meta": meta_rows(metrics, tenant, context),
         "series": series_rows(groups, tenant, context, rejections),
         **_samples(groups),
         **native,

@@ -1,8 +1,9 @@
 """The descriptive rows of metrics: `series`, `metric_meta`, and the series `target_info`."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
-import xxhash
 
 from gnomon_server.decode.otlp.columns import map_of_texts, no_rows
 from gnomon_server.decode.otlp.context import NS_PER_DAY, DecodeContext
@@ -11,6 +12,7 @@ from gnomon_server.decode.otlp.points import Group
 from gnomon_server.decode.otlp.records import Origins
 from gnomon_server.decode.otlp.resources import Resource
 from gnomon_server.model.batch import Rejections
+from gnomon_server.model.series import meta_key
 from gnomon_server.model.tables import METRIC_META, SERIES
 
 
@@ -86,30 +88,24 @@ def _series(rows: list[SeriesRow], days: np.ndarray, context: DecodeContext, rej
     )
 
 
-def meta_rows(metrics: list[Metric], newest_ns: int, tenant: str, context: DecodeContext) -> pa.RecordBatch:
-    """Rows of `metric_meta` that the store does not have yet."""
-    keys = np.array([_meta_key(metric) for metric in metrics], np.uint64)
-    days = np.full(len(keys), newest_ns // NS_PER_DAY, np.int32)
-    unseen = context.seen.unseen(tenant, "meta", keys, days)
-    if not unseen.any():
+def meta_rows(metrics: list[Metric], tenant: str, context: DecodeContext) -> pa.RecordBatch:
+    """Rows of `metric_meta` that the store does not have yet; a description holds for every day."""
+    rows = {meta_key(row): row for row in map(_meta_row, metrics)}
+    keys = np.fromiter(rows, np.uint64, len(rows))
+    unseen = context.seen.unseen(tenant, "meta", keys, np.zeros(len(keys), np.int32))
+    new = [rows[key] for key in keys[unseen].tolist()]
+    if not new:
         return no_rows(METRIC_META)
-    new = list(
-        {key: metric for key, metric, is_new in zip(keys.tolist(), metrics, unseen, strict=True) if is_new}.values()
-    )
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.array([metric.base for metric in new], pa.string()),
-            pa.array([metric.type for metric in new], pa.string()),
-            pa.array([metric.unit for metric in new], pa.string()),
-            pa.array([metric.help for metric in new], pa.string()),
-            pa.array([metric.temporality for metric in new], pa.uint8()),
-            pa.array([metric.monotonic for metric in new], pa.bool_()),
-            map_of_texts([metric.metadata for metric in new]),
-        ],
-        schema=METRIC_META,
-    )
+    return pa.RecordBatch.from_pylist(new, schema=METRIC_META)
 
 
-def _meta_key(metric: Metric) -> int:
-    words = (metric.base, metric.type, metric.unit, metric.help, metric.temporality, metric.monotonic, metric.metadata)
-    return xxhash.xxh3_64_intdigest(repr(words).encode())
+def _meta_row(metric: Metric) -> dict[str, Any]:
+    return {
+        "metric": metric.base,
+        "type": metric.type,
+        "unit": metric.unit,
+        "help": metric.help,
+        "temporality": metric.temporality,
+        "monotonic": metric.monotonic,
+        "s": sorted(metric.metadata.items()),
+    }

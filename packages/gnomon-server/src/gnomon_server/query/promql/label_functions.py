@@ -74,8 +74,13 @@ def _joined(rows: Iterable[list[str]], separator: str = "") -> list[str]:
         if size > _LONGEST or left < 0:
             what = f"a label value of {size:,} characters" if size > _LONGEST else f"label values of over {_MOST:,}"
             raise TooLarge("promql_labels_too_large", f"{what} would be made; {_LONGEST:,} are allowed in one")
-        texts.append(separator.join(pieces))
+        texts.append(_sendable(separator.join(pieces)))
     return texts
+
+
+def _sendable(text: str) -> str:
+    r"""Bytes of a query's `"\xff"`, which no answer can carry, as U+FFFD: so Prometheus shows them."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _relabelled(vector: Vector, name: str, texts: Sequence[str | None]) -> Vector:
@@ -110,7 +115,8 @@ def expanded(pattern: str, template: str, values: Sequence[str]) -> list[str | N
     named, groups = _with_names(pattern)
     try:
         matched = pc.extract_regex(pa.array(values, pa.string()), pattern=f"^(?P<g0>(?s:{named}))$")
-    except pa.ArrowInvalid as error:  # more memory than RE2 allows, or a thing that only Go takes
+    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
+        # More memory than RE2 allows, a thing that only Go takes, or bytes that are no UTF-8.
         raise ValueError(str(error)) from None
     columns = {key: matched.field(f"g{number}").to_pylist() for key, number in groups.items()}
     pieces: list[str | list[str]] = []

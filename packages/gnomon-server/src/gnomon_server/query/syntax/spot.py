@@ -4,6 +4,7 @@ from gnomon_server.errors import InvalidInput
 
 _BLANKS = str.maketrans("\t\r", "  ")
 _MARGIN = 60  # characters shown to the left and to the right of the place
+_LONGEST = 1000  # characters of a message: it may quote a token, and a token may be all of the text
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
@@ -27,6 +28,7 @@ def parse_error(code: str, message: str, text: str, start: int, end: int, hint: 
     """A refusal of `text`, whose `what` reads as Prometheus writes it: `1:7: parse error: message`."""
     line, column = line_and_column(text, start)
     place = f"{line}:{column}" if text else "unknown position"
+    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
     return InvalidInput(
         code, _sendable(f"{place}: parse error: {message}"), where=_sendable(show(text, start, end)), hint=hint
     )
