@@ -82,7 +82,9 @@ def test_unknown_encoding(gnomon: Server, encoding: bytes) -> None:
     assert b"grpc-encoding" in answer
 
 
-@pytest.mark.parametrize("body", [b"\xff" * 40, otlp.one_of("traces", "cut").SerializeToString()[:-3]])
+@pytest.mark.parametrize(
+    "body", [b"\xff" * 40, otlp.one_of("traces", "cut").SerializeToString()[:-3]], ids=["noise", "cut short"]
+)
 def test_undecodable(channel: grpc.Channel, body: bytes) -> None:
     """Bytes that are no request are INVALID_ARGUMENT, which is not sent again."""
     code, words = export(channel, "traces", body)

@@ -99,7 +99,7 @@ def test_what_a_status_means(receiver: Receiver, sender: HttpSender, status: int
         ("999999", LONGEST_WAIT_S, LONGEST_WAIT_S),
         ("9" * 400, LONGEST_WAIT_S, LONGEST_WAIT_S),
         ("in a minute", 30, 60),
-        (format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0, 0),
+        pytest.param(format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0, 0, id="yesterday"),
         ("soon", None, None),
         ("-5", None, None),
         ("²", None, None),

@@ -158,7 +158,9 @@ def test_a_window_above_eight_mebibytes_is_refused() -> None:
         decompress(body, "zstd", CAP)
 
 
-@pytest.mark.parametrize(("encoding", "member"), [("gzip", gzip.compress(b"")), ("zstd", zstd.compress(b""))])
+@pytest.mark.parametrize(
+    ("encoding", "member"), [("gzip", gzip.compress(b"")), ("zstd", zstd.compress(b""))], ids=["gzip", "zstd"]
+)
 def test_members_without_content_are_counted(encoding: str, member: bytes) -> None:
     """Empty members cost time and never reach the cap: their number has one of its own."""
     with pytest.raises(InvalidInput, match="more than 10000 members"):

@@ -176,7 +176,8 @@ class App:
         await self._listen_http("http", settings.listen, [*edges_in, *self._api(authenticator)])
         await self._start_scraping()
         if settings.own_telemetry_s:
-            await asyncio.wait_for(self._stored_own.wait(), 60)
+            async with asyncio.timeout(60):
+                await self._stored_own.wait()
         self.marks.ready(self.addresses, tls=settings.tls is not None)
         self.events.tell("ready", f"{time.monotonic() - self._began:.1f} s after the start")
         self._run("readiness", self._watch_readiness())
@@ -269,8 +270,10 @@ class App:
         settings = self.settings
         limits = QueryLimits(settings.query.deadline_s, settings.query.memory_bytes, MOST_SAMPLES)
         days = settings.retention.days(settings.scrape.tenant, "metrics")
+        door = PromqlDoor(self.store, self.tenants, limits, self.results)
+        self._stops.append(("promql", _closing(door.close)))
         return prometheus_api.Parts(
-            door=PromqlDoor(self.store, self.tenants, limits, self.results),
+            door=door,
             index=SeriesIndex(self.store, self.tenants, limits),
             scraping=self.scraper,
             scraped_tenant=settings.scrape.tenant,

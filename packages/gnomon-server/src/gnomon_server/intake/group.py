@@ -42,9 +42,9 @@ class Group:
         for name in ("samples", "native_histograms"):
             rows = self.tables.get(name)
             if rows is not None and rows.num_rows:
-                found = rows.select(["tenant", "ts"]).group_by("tenant").aggregate([("ts", "min")])
-                times = found["ts_min"].cast(pa.int64()).to_pylist()
-                for tenant, at in zip(found["tenant"].to_pylist(), times, strict=True):
+                tenants, times = rows["tenant"].to_numpy(), rows["ts"].cast(pa.int64()).to_numpy()
+                for tenant in np.unique(tenants).tolist():
+                    at = int(times[tenants == tenant].min())
                     oldest[tenant] = min(at, oldest.get(tenant, at))
         return oldest
 

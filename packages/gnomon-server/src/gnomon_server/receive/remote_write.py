@@ -63,6 +63,7 @@ class RemoteWriteReceiver:
         except GnomonError as error:
             self._registry.count("gnomon_refused_requests_total", signal="metrics", reason=error.code)
             raise
+        decoded = decoded.less(decoded.batch.rejections.refused["series_limit"])  # which intake has refused
         self._registry.count("gnomon_received_records_total", decoded.batch.records, **labels)
         for reason, count in decoded.batch.rejections.refused.items():
             self._registry.count("gnomon_refused_records_total", count, signal="metrics", reason=reason)

@@ -29,6 +29,7 @@ _READS_OF_THE_ENGINE = 6
 _READS_OF_A_SERVER = 32
 _WRITES = 8
 _LARGE_ANSWER_BYTES = 1 << 20
+_LONG_PARAMS = 8_000  # characters, of which some take three in a URL; servers take some 64 KB of it
 
 INSERT_SETTINGS = {
     "async_insert": "0",
@@ -147,7 +148,7 @@ class ClickHouse:
     async def _ask(self, sql: str, options: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
         if self._reads is None:
             self._reads = self._open(_READS_OF_THE_ENGINE if self._address.socket else _READS_OF_A_SERVER)
-        status, headers, answer = await self._post(self._reads, options, sql.encode("utf-8", "surrogatepass"))
+        status, headers, answer = await self._post(self._reads, *_request(sql, options))
         if status != _OK:
             raise query_error(_code(headers), answer.decode("utf-8", "replace"), status)
         return answer, headers
@@ -187,6 +188,18 @@ class ClickHouse:
 
     def _away(self, what: str) -> Unavailable:
         return Unavailable("store_away", what, where=str(self._address), retry_after_s=2)
+
+
+def _request(sql: str, options: Mapping[str, str]) -> tuple[Mapping[str, str], Any]:
+    """URL parameters and body of a statement. Values that are too long for a URL go in a form, as ClickHouse has it."""
+    params = {name: value for name, value in options.items() if name.startswith("param_")}
+    if sum(map(len, params.values())) <= _LONG_PARAMS:
+        return options, sql.encode("utf-8", "surrogatepass")
+    form = aiohttp.FormData(default_to_multipart=True)
+    form.add_field("query", sql)
+    for name, value in params.items():
+        form.add_field(name, value)
+    return {name: value for name, value in options.items() if name not in params}, form
 
 
 def arrow_stream(table: pa.Table) -> memoryview:

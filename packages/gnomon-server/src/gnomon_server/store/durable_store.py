@@ -105,7 +105,8 @@ class DurableStore:
     async def _last_inserts(self) -> None:
         if self._inserting:
             self._idle.clear()
-            await asyncio.wait_for(self._idle.wait(), _LAST_INSERTS_S)
+            async with asyncio.timeout(_LAST_INSERTS_S):
+                await self._idle.wait()
 
     async def insert(self, inserts: Sequence[Insert]) -> None:
         """Write all, in order; see the interface for the errors."""

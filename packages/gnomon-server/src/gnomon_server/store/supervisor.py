@@ -91,7 +91,9 @@ class Supervisor:
     async def wait_available(self, timeout_s: float) -> None:
         """Wait until the engine answers; `Unavailable` past the time."""
         try:
-            await asyncio.wait_for(self._available.wait(), timeout_s)
+            # Not wait_for: of Python 3.11 it swallows a cancellation that comes with the event.
+            async with asyncio.timeout(timeout_s):
+                await self._available.wait()
         except TimeoutError:
             raise Unavailable("engine_restarting", "the engine is being restarted", retry_after_s=2) from None
 

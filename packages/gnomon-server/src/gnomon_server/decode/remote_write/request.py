@@ -6,7 +6,7 @@ cannot be is refused with its points, a point by itself; everything else of the 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -45,6 +45,13 @@ class Decoded:
     samples: int
     histograms: int
     exemplars: int
+
+    def less(self, points: int) -> "Decoded":
+        """Without so many points, of which nobody knows the kind: samples first."""
+        samples = min(points, self.samples)
+        histograms = min(points - samples, self.histograms)
+        batch = replace(self.batch, records=self.batch.records - samples - histograms)
+        return replace(self, batch=batch, samples=self.samples - samples, histograms=self.histograms - histograms)
 
 
 def decode_write(body: bytes, message: Message, tenant: str, context: WriteContext) -> Decoded:

@@ -7,7 +7,10 @@ waits for the answer any more.
 import asyncio
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,11 +24,14 @@ from gnomon_server.query.promql.evaluate import evaluate, range_vector
 from gnomon_server.query.promql.labels import names_removed, range_names_removed
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.plan import reads
-from gnomon_server.query.promql.select import Source, read
+from gnomon_server.query.promql.select import Source, read_all
 from gnomon_server.query.promql.signatures import DOCUMENTED, ValueType
 from gnomon_server.query.promql.values import Grid, Samples, Scalar, String, Value, Vector
 from gnomon_server.query.sql.door import NO_TENANT, Tenants
 from gnomon_server.store.interface import QueryLimits, Store
+
+T = TypeVar("T")
+THREADS = 8  # queries that are evaluated at once; as many statements run in the engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,15 @@ class PromqlDoor:
     ) -> None:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
         self._cache = cache or ResultCache(0)
+        # Of their own: intake prepares its groups in the loop's threads, and must not wait for a heavy query.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="promql")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _aside(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def instant(self, text: str, *, at_ms: int, tenant: str, options: Options) -> Answer:
         """The value at one time. Cancelling the task ends the query.
@@ -72,7 +87,7 @@ class PromqlDoor:
             DeadlineExceeded, TooLarge, Unavailable: past the limits, or the store is away.
         """
         grid = Grid(at_ms, at_ms, 0)
-        tree = await asyncio.to_thread(_read, text, grid, options)
+        tree = await self._aside(_read, text, grid, options)
         return await self._evaluate(text, tree, grid, self._number(tenant), options)
 
     async def range(
@@ -87,7 +102,7 @@ class PromqlDoor:
                 "(?step=XX)",
                 where="step",
             )
-        tree, number = await asyncio.to_thread(_read, text, grid, options), self._number(tenant)
+        tree, number = await self._aside(_read, text, grid, options), self._number(tenant)
         key = key_of(tree, grid, number, options.lookback_ms) if self._cache and options.cached else None
         if key is None:
             return await self._evaluate(text, tree, grid, number, options)
@@ -105,7 +120,7 @@ class PromqlDoor:
             return answer if known is None else await self._evaluate(text, tree, grid, key[0], options)
         whole = Extent(edge, answer.value, tuple(answer.warnings), tuple(answer.infos), moment)
         if known is not None:
-            whole = await asyncio.to_thread(in_a_row, known, whole)
+            whole = await self._aside(in_a_row, known, whole)
         self._cache.keep(key, whole)
         steps = 0 if known is None else known.grid.steps
         return Answer(
@@ -122,13 +137,13 @@ class PromqlDoor:
         gone = threading.Event()
         try:
             async with asyncio.timeout(options.deadline_s):
-                leaves = await asyncio.gather(*(read(source, one, options.most_samples) for one in planned))
+                leaves = await read_all(source, planned, options.most_samples)
                 placed = [(one.place, leaf) for one, leaf in zip(planned, leaves, strict=True)]
                 samples = {place: leaf.samples for place, leaf in placed}
                 evaluated = {place: leaf.vector for place, leaf in placed if leaf.vector is not None}
                 notes = Annotations(text)
                 ctx = Context(grid, grid, options, notes, samples, evaluated, started_s, gone.is_set)
-                value = await asyncio.to_thread(_evaluated, tree, ctx)
+                value = await self._aside(_evaluated, tree, ctx)
         except TimeoutError:
             raise DeadlineExceeded("query_timeout", "query timed out in query execution") from None
         finally:

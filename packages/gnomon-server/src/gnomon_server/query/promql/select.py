@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gnomon_server.errors import InvalidInput
 from gnomon_server.model.series import Kind
 from gnomon_server.query.promql.context import LOOKBACK_MS, check_size
 from gnomon_server.query.promql.histogram_resets import detect_reset
@@ -31,6 +32,8 @@ from gnomon_server.store.interface import QueryLimits, Store
 _FEW_IDS = 500
 # DateTime64(3) and Date of the tables begin in 1970; Date ends in 2149.
 _LAST_MS = 5_662_310_399_999
+# ClickHouse's CANNOT_COMPILE_REGEXP: all that RE2 cannot read was refused before, but what is too large for it.
+_REGEX_REFUSED = "sql_427"
 # A series of one of these kinds may hold native histograms.
 _MAYBE_HISTOGRAMS = f"({int(Kind.UNKNOWN)}, {int(Kind.EXPONENTIAL)})"
 _HISTOGRAM_COLUMNS = "schema, hint, count, sum, zero_threshold, zero_count, p_idx, p_cnt, n_idx, n_cnt, bounds"
@@ -85,16 +88,21 @@ def condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
     for number, one in enumerate(matchers):
         column = "metric" if one.name == METRIC_NAME else f"labels[{{name{number}:String}}]"
         if one.name != METRIC_NAME:
-            params[f"name{number}"] = one.name
+            params[f"name{number}"] = raw(one.name)
         equal = one.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL)
-        params[f"value{number}"] = one.value if equal else f"^(?s:{one.value})$"
+        params[f"value{number}"] = raw(one.value if equal else f"^(?s:{one.value})$")
         test = f"{column} = {{value{number}:String}}" if equal else f"match({column}, {{value{number}:String}})"
         parts.append(test if one.op in (MatchOp.EQUAL, MatchOp.REGEX) else f"NOT ({test})")
         if one.op is MatchOp.EQUAL and one.value and one.name != METRIC_NAME and not exact:
             # No metric to find the place by: the text index over `label=value` finds it.
             parts.append(f"has(items, {{item{number}:String}})")
-            params[f"item{number}"] = f"{one.name}={one.value}"
+            params[f"item{number}"] = raw(f"{one.name}={one.value}")
     return " AND ".join(parts) or "1", params
+
+
+def raw(text: str) -> str | bytes:
+    """A text from an expression as a parameter; one that is no UTF-8, which has surrogate escapes, as bytes."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape")
 
 
 def bounds(read: Read) -> tuple[int, int]:
@@ -130,12 +138,16 @@ _PAIRS = (
 async def find_series(source: Source, read: Read) -> SeriesFound:
     """The series that match, and were active on the days of the read."""
     where, params = _where_series(read, source.tenant)
-    table, _ = await source.store.query(
+    sql = (
         f"SELECT id, {_PAIRS} AS pairs, max(kind IN {_MAYBE_HISTOGRAMS}) AS histograms FROM series WHERE {where} "
-        "GROUP BY id ORDER BY pairs::Array(Tuple(String, String))",
-        params,
-        limits=source.limits,
+        "GROUP BY id ORDER BY pairs::Array(Tuple(String, String))"
     )
+    try:
+        table, _ = await source.store.query(sql, params, limits=source.limits)
+    except InvalidInput as error:
+        if error.code == _REGEX_REFUSED:
+            raise InvalidInput("promql_regex", "error parsing regexp: expression too large") from None
+        raise
     if not table.num_rows:
         return SeriesFound(np.empty(0, np.uint64), (), histograms=False)
     labels = await asyncio.to_thread(_labels, table["pairs"])
@@ -158,18 +170,40 @@ def _labels(column: pa.ChunkedArray) -> list[Labels]:
     return [tuple(every[low:high]) for low, high in pairwise(edges)]
 
 
-async def read(source: Source, wanted: Read, most_samples: int) -> Leaf:
-    """What a selector wants: evaluated by the engine where that is right, and the samples of all other series.
+class Allowance:
+    """How many samples all leaves of a query may hold together."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken = most, 0
+
+    def take(self, samples: int) -> None:
+        """Raises `TooLarge` past it."""
+        self._taken += samples
+        check_size(self._taken, self._most)
+
+
+async def read_all(source: Source, wanted: Sequence[Read], most_samples: int) -> list[Leaf]:
+    """What the selectors of a query want, in their order; what is wanted twice is read once.
 
     Raises:
         TooLarge: more samples than may be held.
     """
+    allowance = Allowance(most_samples)
+    places = [replace(one, place=(0, 0)) for one in wanted]
+    distinct = list(dict.fromkeys(places))
+    leaves = await asyncio.gather(*(read(source, one, allowance) for one in distinct))
+    by_read = dict(zip(distinct, leaves, strict=True))
+    return [by_read[one] for one in places]
+
+
+async def read(source: Source, wanted: Read, allowance: Allowance) -> Leaf:
+    """What a selector wants: evaluated by the engine where that is right, and the samples of all other series."""
     if wanted.high_ms < 0:
         return Leaf(None, nothing())
     found = await find_series(source, wanted)
     if wanted.pushed is None or not len(found.ids):
-        return Leaf(None, await _samples_of(source, wanted, found))
-    check_size(len(found.ids) * wanted.pushed.grid.steps, most_samples)
+        return Leaf(None, await _allowed(source, wanted, found, allowance))
+    allowance.take(len(found.ids) * wanted.pushed.grid.steps)
     where, params = _where_samples(wanted, found.ids, source.tenant)
     gridded = source.store.query(
         f"SELECT id, {wanted.pushed.columns}, toUnixTimestamp64Milli(min(start)) AS began, "
@@ -186,7 +220,13 @@ async def read(source: Source, wanted: Read, most_samples: int) -> Leaf:
     tables = [table for table, _ in await asyncio.gather(*asked)]
     native = _column(tables[1], "id", np.uint64) if found.histograms else np.empty(0, np.uint64)
     vector, rest = await asyncio.to_thread(_gridded, found, tables[0], native, wanted)
-    return Leaf(vector, await _samples_of(source, wanted, rest))
+    return Leaf(vector, await _allowed(source, wanted, rest, allowance))
+
+
+async def _allowed(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Samples:
+    samples = await _samples_of(source, wanted, found)
+    allowance.take(len(samples.ts))
+    return samples
 
 
 def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Read) -> tuple[Vector, SeriesFound]:
