@@ -137,16 +137,15 @@ class HttpServer:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    where = f"{host}:{port}"
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
-        # Connections inherit it. asyncio would set it on them, but for sockets whose protocol is not named: then an
-        # answer in two writes waits 40 ms for the client's acknowledgement.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
     except OSError as error:
-        raise _cannot_bind(error, where) from error
+        raise _cannot_bind(error, f"{host}:{port}") from error
+    # Connections inherit it. asyncio would set it on them, but for sockets whose protocol is not named: then an answer
+    # in two writes waits 40 ms for the client's acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _cannot_bind(error: OSError, where: str) -> GnomonError:
