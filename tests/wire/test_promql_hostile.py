@@ -72,8 +72,8 @@ def ask(server: Server, query: str, **parameters: str) -> tuple[int, dict[str, A
 
 
 def over_time(*, start_s: int = 0, end_s: int = 0, step: str = "15") -> dict[str, str]:
-    """The parameters of a range query; by default of the last half hour."""
-    end_s = end_s or int(time.time())
+    """The parameters of a range query; by default of half an hour, up to after the samples that are written soon."""
+    end_s = end_s or int(time.time()) + 60
     return {"start": str(start_s or end_s - 1800), "end": str(end_s), "step": step}
 
 
