@@ -10,7 +10,7 @@ from tests.promqltest.histogram import Histogram
 from gnomon_server.errors import GnomonError
 from gnomon_server.query.promql.context import Options
 from gnomon_server.query.promql.door import Answer, PromqlDoor
-from gnomon_server.query.promql.histograms import Histograms
+from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.values import NO_ROW, Samples, Scalar, String, Vector
 
 

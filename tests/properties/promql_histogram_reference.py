@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.model.tables import NATIVE_HISTOGRAMS
-from gnomon_server.query.promql.histograms import MIDDLE, Histograms, of_table
+from gnomon_server.query.promql.histograms.block import MIDDLE, Histograms, of_table
 
 CUSTOM, GAUGE = -53, 3
 HINTS = ["unknown", "reset", "not_reset", "gauge"]

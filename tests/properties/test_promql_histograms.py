@@ -9,13 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from promql_histogram_reference import CUSTOM, IncompatibleError, One, block_of, bound, ones_of, rate, total
 
-from gnomon_server.query.promql.histogram_arithmetic import add, divide, multiply, reduced, subtract
-from gnomon_server.query.promql.histogram_buckets import boundary_rules, ordered
-from gnomon_server.query.promql.histogram_ranges import avg_over_time, increase, sum_over_time
-from gnomon_server.query.promql.histogram_resets import close, detect_reset, equal
-from gnomon_server.query.promql.histogram_statistics import fractions, quantiles, variances
-from gnomon_server.query.promql.histogram_totals import avg_by, sum_by
-from gnomon_server.query.promql.histograms import Histograms, concatenate
+from gnomon_server.query.promql.histograms.arithmetic import add, divide, multiply, reduced, subtract
+from gnomon_server.query.promql.histograms.block import Histograms, concatenate
+from gnomon_server.query.promql.histograms.buckets import boundary_rules, ordered
+from gnomon_server.query.promql.histograms.resets import close, detect_reset, equal
+from gnomon_server.query.promql.histograms.statistics import fractions, quantiles, variances
+from gnomon_server.query.promql.histograms.totals import avg_by, sum_by
+from gnomon_server.query.promql.histograms.windows import avg_over_time, increase, sum_over_time
 
 unhurried = settings(deadline=None, max_examples=40)  # the machine is shared
 counts = st.integers(1, 9).map(float)

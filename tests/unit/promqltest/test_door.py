@@ -8,7 +8,7 @@ from tests.promqltest.language import Load, Point
 from tests.promqltest.load import batch_of
 
 from gnomon_server.query.promql.door import Answer
-from gnomon_server.query.promql.histograms import Histograms, of_table
+from gnomon_server.query.promql.histograms.block import Histograms, of_table
 from gnomon_server.query.promql.values import NO_ROW, Grid, Labels, Samples, Scalar, String, Vector
 
 A: Labels = (("__name__", "m"), ("a", "1"))

@@ -11,8 +11,8 @@ from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Call, MatrixSelector, VectorSelector, walk
 from gnomon_server.query.promql.context import Context, Options
 from gnomon_server.query.promql.evaluate import evaluate
-from gnomon_server.query.promql.info import _matched
-from gnomon_server.query.promql.info_selection import name_matchers
+from gnomon_server.query.promql.functions.info import _matched
+from gnomon_server.query.promql.functions.info_selection import name_matchers
 from gnomon_server.query.promql.labels import names_removed
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.values import Grid, Labels, Samples, Scalar, Vector

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon_server.query.promql.histogram_classic import bucket_fraction, bucket_quantile
+from gnomon_server.query.promql.histograms.classic import bucket_fraction, bucket_quantile
 
 Counted = list[tuple[float, float]]
 

@@ -12,8 +12,8 @@ from tests.unit.query.promql.asking import context, rows, same, told
 from gnomon_server.errors import InvalidInput
 from gnomon_server.query.promql.ast import Call, VectorSelector
 from gnomon_server.query.promql.evaluate import evaluate
-from gnomon_server.query.promql.histogram_functions import FUNCTIONS
-from gnomon_server.query.promql.histograms import MIDDLE, Histograms
+from gnomon_server.query.promql.functions.histograms import FUNCTIONS
+from gnomon_server.query.promql.histograms.block import MIDDLE, Histograms
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.values import NO_ROW, Grid, Labels, Value, Vector
 

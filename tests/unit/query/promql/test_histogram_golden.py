@@ -16,10 +16,10 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parents[3] / "properties")]
 from promql_histogram_reference import block_of, read  # noqa: E402 (beside other tests)
 
-from gnomon_server.query.promql.histogram_resets import close  # noqa: E402 (the path comes first)
-from gnomon_server.query.promql.histogram_statistics import averages, deviations, fractions, quantiles, variances  # noqa: E402 (likewise)
-from gnomon_server.query.promql.histogram_trim import trim  # noqa: E402 (likewise)
-from gnomon_server.query.promql.histograms import Histograms  # noqa: E402 (likewise)
+from gnomon_server.query.promql.histograms.block import Histograms  # noqa: E402 (likewise)
+from gnomon_server.query.promql.histograms.resets import close  # noqa: E402 (the path comes first)
+from gnomon_server.query.promql.histograms.statistics import averages, deviations, fractions, quantiles, variances  # noqa: E402 (likewise)
+from gnomon_server.query.promql.histograms.trim import trim  # noqa: E402 (likewise)
 
 CORPORA = Path(os.environ.get("GNOMON_CORPORA", Path(__file__).parents[5] / "shared" / "corpora"))
 SCRIPT = CORPORA / "promqltest" / "split" / "dev" / "native_histograms.test"

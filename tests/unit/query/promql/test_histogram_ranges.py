@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gnomon_server.query.promql import histogram_ranges
-from gnomon_server.query.promql.histogram_ranges import (
+from gnomon_server.query.promql.histograms import windows as histogram_ranges
+from gnomon_server.query.promql.histograms.block import GAUGE, Histograms
+from gnomon_server.query.promql.histograms.resets import start_overlap, start_reset
+from gnomon_server.query.promql.histograms.windows import (
     avg_over_time,
     changes_between,
     counts_within,
@@ -18,8 +20,6 @@ from gnomon_server.query.promql.histogram_ranges import (
     resets_between,
     sum_over_time,
 )
-from gnomon_server.query.promql.histogram_resets import start_overlap, start_reset
-from gnomon_server.query.promql.histograms import GAUGE, Histograms
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "properties")]
 from promql_histogram_reference import CUSTOM, One, block_of, ones_of, read  # noqa: E402 (beside other tests)

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from gnomon_server.model.tables import NATIVE_HISTOGRAMS
-from gnomon_server.query.promql.histogram_arithmetic import add, multiply, negated, subtract
-from gnomon_server.query.promql.histogram_buckets import CLOSED, OPEN_LEFT, OPEN_RIGHT, boundary_rules, ordered
-from gnomon_server.query.promql.histogram_resets import close, detect_reset, equal
-from gnomon_server.query.promql.histogram_statistics import fractions, quantiles
-from gnomon_server.query.promql.histogram_totals import sum_by
-from gnomon_server.query.promql.histogram_trim import trim
-from gnomon_server.query.promql.histograms import GAUGE, concatenate, of_table
+from gnomon_server.query.promql.histograms.arithmetic import add, multiply, negated, subtract
+from gnomon_server.query.promql.histograms.block import GAUGE, concatenate, of_table
+from gnomon_server.query.promql.histograms.buckets import CLOSED, OPEN_LEFT, OPEN_RIGHT, boundary_rules, ordered
+from gnomon_server.query.promql.histograms.resets import close, detect_reset, equal
+from gnomon_server.query.promql.histograms.statistics import fractions, quantiles
+from gnomon_server.query.promql.histograms.totals import sum_by
+from gnomon_server.query.promql.histograms.trim import trim
 
 sys.path[:0] = [str(Path(__file__).parents[3] / "properties")]
 from promql_histogram_reference import CUSTOM, One, block_of, ones_of, read  # noqa: E402 (beside other tests)

@@ -7,8 +7,8 @@ from tests.unit.query.promql.asking import MINUTE_MS, context, samples_of, told
 from gnomon_server.errors import InvalidInput
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.evaluate import evaluate
-from gnomon_server.query.promql.histograms import Histograms
-from gnomon_server.query.promql.info_selection import name_matchers, reference_times
+from gnomon_server.query.promql.functions.info_selection import name_matchers, reference_times
+from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.values import NO_ROW, Grid, Samples
 

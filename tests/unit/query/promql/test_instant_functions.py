@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from tests.unit.query.promql.asking import same, told
 
-from gnomon_server.query.promql.sort_functions import natural
+from gnomon_server.query.promql.functions.sorting import natural
 
 NAN, INF = math.nan, math.inf
 VALUES = (-2.5, -1.0, -0.5, 0.0, 0.3, 1.0, 1.7, 250.0)

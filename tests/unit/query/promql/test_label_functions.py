@@ -4,7 +4,7 @@ import pytest
 from tests.unit.query.promql.asking import told
 
 from gnomon_server.errors import InvalidInput, TooLarge
-from gnomon_server.query.promql.label_functions import expanded
+from gnomon_server.query.promql.functions.labels import expanded
 
 
 @pytest.mark.parametrize(

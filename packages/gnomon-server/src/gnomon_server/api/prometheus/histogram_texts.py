@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from gnomon_server.api.prometheus.numbers import floats
-from gnomon_server.query.promql.histogram_buckets import boundary_rules, ordered
-from gnomon_server.query.promql.histograms import Histograms
+from gnomon_server.query.promql.histograms.block import Histograms
+from gnomon_server.query.promql.histograms.buckets import boundary_rules, ordered
 
 
 def histograms(block: Histograms) -> list[bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from gnomon_server.query.promql.histograms import CUSTOM, MIDDLE, Histograms
+from gnomon_server.query.promql.histograms.block import CUSTOM, MIDDLE, Histograms
 from gnomon_server.query.promql.values import NO_ROW, Labels, Samples
 
 _PACKAGE = "gnomon.remote_read"

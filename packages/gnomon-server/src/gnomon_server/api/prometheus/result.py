@@ -13,7 +13,7 @@ from gnomon_server.api.prometheus import texts
 from gnomon_server.api.prometheus.histogram_texts import histograms
 from gnomon_server.api.prometheus.numbers import floats, times
 from gnomon_server.query.promql.door import Answer
-from gnomon_server.query.promql.histograms import Histograms
+from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Scalar, String, Vector
 
 _BLOCK = 200_000  # samples whose texts are in memory at a time: some 20 MB of Python objects

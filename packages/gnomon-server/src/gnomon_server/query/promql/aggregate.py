@@ -12,10 +12,10 @@ import numpy as np
 import xxhash
 
 from gnomon_server.errors import Internal
-from gnomon_server.query.promql import histogram_aggregates
 from gnomon_server.query.promql.ast import Aggregate
 from gnomon_server.query.promql.context import Context, refused
 from gnomon_server.query.promql.go_text import general, plain, quoted
+from gnomon_server.query.promql.histograms import aggregates
 from gnomon_server.query.promql.kernels import compensated_mean, compensated_sum, inexact, quantiles, variance
 from gnomon_server.query.promql.labels import all_but, grouped, merged, only, replaced
 from gnomon_server.query.promql.values import NAME, Labels, Scalar, String, Value, Vector
@@ -187,7 +187,7 @@ def _total(node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vect
     answer = _of_groups(groups, result, counts > 0)
     if not vector.histogram_there.any():
         return answer
-    return histogram_aggregates.joined_in(node, groups.of, vector, answer, ctx)
+    return aggregates.joined_in(node, groups.of, vector, answer, ctx)
 
 
 def _counted(_: Aggregate, groups: Groups, __: np.ndarray, ___: Context) -> Vector:
@@ -326,6 +326,6 @@ def _texts(vector: Vector, series: np.ndarray, step: np.ndarray) -> tuple[list[s
     if vector.rows is None or not vector.histogram_there.any():
         return texts, which
     native = vector.histogram_there[series, step]
-    histogram_texts, histogram_which = histogram_aggregates.texts(vector, series[native], step[native])
+    histogram_texts, histogram_which = aggregates.texts(vector, series[native], step[native])
     which[native] = len(texts) + histogram_which
     return [*texts, *histogram_texts], which

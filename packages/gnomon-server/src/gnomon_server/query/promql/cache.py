@@ -15,7 +15,7 @@ import numpy as np
 
 from gnomon_server.query.promql.ast import Call, Duration, Expr, MatrixSelector, Subquery, VectorSelector, walk
 from gnomon_server.query.promql.format import show
-from gnomon_server.query.promql.histograms import Histograms, concatenate
+from gnomon_server.query.promql.histograms.block import Histograms, concatenate
 from gnomon_server.query.promql.values import NO_ROW, Grid, Vector
 
 _FOREVER = 1 << 62

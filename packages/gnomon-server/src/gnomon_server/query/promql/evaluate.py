@@ -25,10 +25,10 @@ from gnomon_server.query.promql.ast import (
 )
 from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.extended import smoothed_vector
-from gnomon_server.query.promql.functions import FUNCTIONS, WITHOUT_ARGUMENTS
-from gnomon_server.query.promql.histogram_arithmetic import negated
-from gnomon_server.query.promql.histograms import GAUGE, UNKNOWN, Histograms
-from gnomon_server.query.promql.range_functions import COUNTER_FUNCTIONS, NAME_KEEPING, doubt_counters
+from gnomon_server.query.promql.functions.over_ranges import COUNTER_FUNCTIONS, NAME_KEEPING, doubt_counters
+from gnomon_server.query.promql.functions.table import FUNCTIONS, WITHOUT_ARGUMENTS
+from gnomon_server.query.promql.histograms.arithmetic import negated
+from gnomon_server.query.promql.histograms.block import GAUGE, UNKNOWN, Histograms
 from gnomon_server.query.promql.ranges import picked
 from gnomon_server.query.promql.times import looked_at, span_ms, subquery_grid
 from gnomon_server.query.promql.values import NO_ROW, Samples, Scalar, String, Value, Vector, Windows, joined

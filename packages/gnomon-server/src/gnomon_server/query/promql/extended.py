@@ -9,8 +9,8 @@ import numpy as np
 
 from gnomon_server.query.promql.ast import VectorSelector
 from gnomon_server.query.promql.context import Context
-from gnomon_server.query.promql.extended_histograms import interpolated as interpolated_histograms
-from gnomon_server.query.promql.histograms import concatenate
+from gnomon_server.query.promql.histograms.block import concatenate
+from gnomon_server.query.promql.histograms.extended import interpolated as interpolated_histograms
 from gnomon_server.query.promql.ranges import first, last, lost_within, picked
 from gnomon_server.query.promql.values import NAME, NO_ROW, Samples, Vector, Windows
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from gnomon_server.query.promql.ast import Binary
 from gnomon_server.query.promql.context import Context
-from gnomon_server.query.promql.histogram_arithmetic import add, divide, multiply, subtract
-from gnomon_server.query.promql.histogram_resets import equal
-from gnomon_server.query.promql.histogram_totals import Notes
-from gnomon_server.query.promql.histogram_trim import trim
-from gnomon_server.query.promql.histograms import Histograms, concatenate
+from gnomon_server.query.promql.histograms.arithmetic import add, divide, multiply, subtract
+from gnomon_server.query.promql.histograms.block import Histograms, concatenate
+from gnomon_server.query.promql.histograms.resets import equal
+from gnomon_server.query.promql.histograms.totals import Notes
+from gnomon_server.query.promql.histograms.trim import trim
 from gnomon_server.query.promql.values import NO_ROW, Labels, Vector
 
 _ARITHMETIC: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = MappingProxyType(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from gnomon_server.query.promql.ast import Binary, Call, Expr, MatrixSelector, Subquery, VectorSelector, children
 from gnomon_server.query.promql.context import Options
-from gnomon_server.query.promql.info_selection import name_matchers, reference_times
+from gnomon_server.query.promql.functions.info_selection import name_matchers, reference_times
 from gnomon_server.query.promql.pushdown import Pushed, pushed_call, pushed_selector
 from gnomon_server.query.promql.times import reach_ms, subquery_grid
 from gnomon_server.query.promql.values import Grid

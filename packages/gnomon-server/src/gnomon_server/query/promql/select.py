@@ -12,8 +12,7 @@ import pyarrow as pa
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.series import Kind
 from gnomon_server.query.promql.context import LOOKBACK_MS, check_size
-from gnomon_server.query.promql.histogram_resets import detect_reset
-from gnomon_server.query.promql.histograms import (
+from gnomon_server.query.promql.histograms.block import (
     GAUGE,
     NO_RESET,
     RESET,
@@ -22,6 +21,7 @@ from gnomon_server.query.promql.histograms import (
     of_table,
     stretches,
 )
+from gnomon_server.query.promql.histograms.resets import detect_reset
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
 from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Vector

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from gnomon_server.model.series import STALE_BITS
-from gnomon_server.query.promql.histograms import Histograms, concatenate
+from gnomon_server.query.promql.histograms.block import Histograms, concatenate
 
 Labels = tuple[tuple[str, str], ...]
 """Of one series: (name, value), sorted by name, `__name__` among them; no value is empty."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_layouts import common_layouts, places_in
-from gnomon_server.query.promql.histogram_totals import Notes, combine, sum_by
-from gnomon_server.query.promql.histograms import GAUGE, Histograms, begins_of, concatenate
+from gnomon_server.query.promql.histograms.block import GAUGE, Histograms, begins_of, concatenate
+from gnomon_server.query.promql.histograms.layouts import common_layouts, places_in
+from gnomon_server.query.promql.histograms.totals import Notes, combine, sum_by
 
 
 def add(one: Histograms, other: Histograms) -> tuple[Histograms, Notes]:

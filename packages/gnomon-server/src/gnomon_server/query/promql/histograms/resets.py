@@ -9,9 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_buckets import cell_bounds, exponential_bound
-from gnomon_server.query.promql.histogram_layouts import Layouts, intersections, places_in
-from gnomon_server.query.promql.histograms import (
+from gnomon_server.query.promql.histograms.block import (
     MIDDLE,
     NO_RESET,
     RESET,
@@ -21,6 +19,8 @@ from gnomon_server.query.promql.histograms import (
     stretches,
     unkeyed,
 )
+from gnomon_server.query.promql.histograms.buckets import cell_bounds, exponential_bound
+from gnomon_server.query.promql.histograms.layouts import Layouts, intersections, places_in
 
 _SMALLEST_NORMAL = np.finfo(np.float64).smallest_normal
 _LARGEST = np.finfo(np.float64).max

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gnomon_server.errors import TooLarge
-from gnomon_server.query.promql.arguments import text_of, vector_of
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.context import Context, refused
+from gnomon_server.query.promql.functions.arguments import text_of, vector_of
 from gnomon_server.query.promql.labels import merged, replaced
 from gnomon_server.query.promql.ranges import Function
 from gnomon_server.query.promql.values import NAME, Labels, Value, Vector

@@ -6,14 +6,12 @@ Meanings are those of Prometheus' promql/functions.go.
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
-from gnomon_server.query.promql import date_functions, sort_functions
-from gnomon_server.query.promql.arguments import bare, vector_of
 from gnomon_server.query.promql.ast import Call, MatrixSelector, VectorSelector
 from gnomon_server.query.promql.context import Context, each_step
+from gnomon_server.query.promql.functions.arguments import bare, vector_of
 from gnomon_server.query.promql.labels import METADATA
 from gnomon_server.query.promql.ranges import Function, scalar_of, windows_of
 from gnomon_server.query.promql.values import Labels, Scalar, Value, Vector
@@ -198,9 +196,5 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "time": _time,
         "timestamp": _timestamp,
         "vector": _vector,
-        **date_functions.FUNCTIONS,
-        **sort_functions.FUNCTIONS,
     }
 )
-
-WITHOUT_ARGUMENTS: Mapping[str, Callable[[Call, Any, Context], Value]] = MappingProxyType({})

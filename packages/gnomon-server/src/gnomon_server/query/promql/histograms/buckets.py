@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon_server.query.promql.histograms import CUSTOM, MIDDLE, Histograms, begins_of
+from gnomon_server.query.promql.histograms.block import CUSTOM, MIDDLE, Histograms, begins_of
 
 _LARGEST = np.finfo(np.float64).max
 _TOP = 1024.0  # 2^1024 would be infinite; infinite observations belong to the bucket above that

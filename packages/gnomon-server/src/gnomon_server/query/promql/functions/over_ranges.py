@@ -1,4 +1,4 @@
-"""The functions of range vectors by name; `ranges` has what they compute floats with, `histogram_ranges` the rest."""
+"""The functions of range vectors by name; `ranges` has what they compute floats with."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -8,9 +8,9 @@ import numpy as np
 
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.context import Context, refused
+from gnomon_server.query.promql.functions.mixed_ranges import changed, edge, instant_rate, rated, reset, totalled
 from gnomon_server.query.promql.go_text import general
 from gnomon_server.query.promql.kernels import quantiles, variance
-from gnomon_server.query.promql.mixed_ranges import changed, edge, instant_rate, rated, reset, totalled
 from gnomon_server.query.promql.ranges import (
     Function,
     by_window,

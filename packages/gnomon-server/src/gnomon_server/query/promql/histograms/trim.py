@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_buckets import cell_bounds
-from gnomon_server.query.promql.histograms import Histograms
+from gnomon_server.query.promql.histograms.block import Histograms
+from gnomon_server.query.promql.histograms.buckets import cell_bounds
 
 
 def trim(block: Histograms, value: np.ndarray, *, below: bool) -> Histograms:

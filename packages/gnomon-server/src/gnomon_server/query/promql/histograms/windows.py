@@ -13,11 +13,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_arithmetic import divide
-from gnomon_server.query.promql.histogram_differences import Spans, differences, not_as_hinted
-from gnomon_server.query.promql.histogram_resets import detect_reset, equal, start_overlap, start_reset
-from gnomon_server.query.promql.histogram_totals import Notes, avg_by, combine, sum_by
-from gnomon_server.query.promql.histograms import GAUGE, Histograms, begins_of, concatenate, empty, stretches
+from gnomon_server.query.promql.histograms.arithmetic import divide
+from gnomon_server.query.promql.histograms.block import GAUGE, Histograms, begins_of, concatenate, empty, stretches
+from gnomon_server.query.promql.histograms.differences import Spans, differences, not_as_hinted
+from gnomon_server.query.promql.histograms.resets import detect_reset, equal, start_overlap, start_reset
+from gnomon_server.query.promql.histograms.totals import Notes, avg_by, combine, sum_by
 
 _EMPTY = empty(np.zeros(1, np.int8), np.zeros(1, np.int32))
 _CELLS_AT_ONCE = 1 << 21  # of buckets that are added up: some 100 MB with all that is needed for it

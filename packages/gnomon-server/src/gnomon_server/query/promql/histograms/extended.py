@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_arithmetic import multiply
-from gnomon_server.query.promql.histogram_ranges import RateNotes
-from gnomon_server.query.promql.histogram_resets import detect_reset
-from gnomon_server.query.promql.histogram_totals import combine, sum_by
-from gnomon_server.query.promql.histograms import GAUGE, Histograms, begins_of, concatenate, stretches
+from gnomon_server.query.promql.histograms.arithmetic import multiply
+from gnomon_server.query.promql.histograms.block import GAUGE, Histograms, begins_of, concatenate, stretches
+from gnomon_server.query.promql.histograms.resets import detect_reset
+from gnomon_server.query.promql.histograms.totals import combine, sum_by
+from gnomon_server.query.promql.histograms.windows import RateNotes
 
 
 def interpolated(

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_layouts import Layouts, common_layouts, places_in
-from gnomon_server.query.promql.histograms import (
+from gnomon_server.query.promql.histograms.block import (
     GAUGE,
     NO_RESET,
     RESET,
@@ -21,6 +20,7 @@ from gnomon_server.query.promql.histograms import (
     keyed,
     unkeyed,
 )
+from gnomon_server.query.promql.histograms.layouts import Layouts, common_layouts, places_in
 
 
 @dataclass(frozen=True, slots=True, eq=False)

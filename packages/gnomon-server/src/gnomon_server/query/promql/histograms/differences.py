@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_arithmetic import reduced
-from gnomon_server.query.promql.histogram_layouts import intersections
-from gnomon_server.query.promql.histogram_totals import combine
-from gnomon_server.query.promql.histograms import GAUGE, Histograms, begins_of, concatenate, empty, stretches
+from gnomon_server.query.promql.histograms.arithmetic import reduced
+from gnomon_server.query.promql.histograms.block import GAUGE, Histograms, begins_of, concatenate, empty, stretches
+from gnomon_server.query.promql.histograms.layouts import intersections
+from gnomon_server.query.promql.histograms.totals import combine
 
 
 @dataclass(frozen=True, slots=True, eq=False)

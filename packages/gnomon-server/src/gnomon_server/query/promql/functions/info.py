@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.series import STALE_BITS
-from gnomon_server.query.promql.arguments import vector_of
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.binary import shown
 from gnomon_server.query.promql.context import Context, refused
-from gnomon_server.query.promql.info_selection import given_matchers, name_matchers, reference_times
+from gnomon_server.query.promql.functions.arguments import vector_of
+from gnomon_server.query.promql.functions.info_selection import given_matchers, name_matchers, reference_times
 from gnomon_server.query.promql.labels import METADATA, merged
 from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Value, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp

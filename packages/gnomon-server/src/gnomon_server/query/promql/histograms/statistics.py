@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_buckets import Buckets, ordered
-from gnomon_server.query.promql.histogram_totals import compensated
-from gnomon_server.query.promql.histograms import Histograms
+from gnomon_server.query.promql.histograms.block import Histograms
+from gnomon_server.query.promql.histograms.buckets import Buckets, ordered
+from gnomon_server.query.promql.histograms.totals import compensated
 
 _HALF = 0.5  # a quantile is counted from the end that is nearer
 _CELLS_AT_ONCE = 1 << 20  # of a matrix of buckets; bounds what one very wide histogram among narrow ones costs

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_buckets import cell_bounds
-from gnomon_server.query.promql.histograms import MIDDLE, Histograms, begins_of, coarser
+from gnomon_server.query.promql.histograms.block import MIDDLE, Histograms, begins_of, coarser
+from gnomon_server.query.promql.histograms.buckets import cell_bounds
 
 _FINEST = 127
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon_server.query.promql.histogram_resets import close_numbers
+from gnomon_server.query.promql.histograms.resets import close_numbers
 
 _TOLERANCE = 1e-12  # Prometheus': smaller relative differences between buckets are rounding
 

@@ -7,12 +7,12 @@ import numpy as np
 from gnomon_server.query.promql.ast import Aggregate, Expr
 from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.go_text import general
-from gnomon_server.query.promql.histogram_buckets import boundary_rules, ordered
-from gnomon_server.query.promql.histogram_totals import Notes, avg_by, sum_by
-from gnomon_server.query.promql.histograms import Histograms
+from gnomon_server.query.promql.histograms.block import Histograms
+from gnomon_server.query.promql.histograms.buckets import boundary_rules, ordered
+from gnomon_server.query.promql.histograms.totals import Notes, avg_by, sum_by
 from gnomon_server.query.promql.values import NAME, NO_ROW, Vector
 
-# By histogram_buckets' boundary rules.
+# By the boundary rules of `buckets`.
 _BRACKETS = (("(", "]"), ("[", ")"), ("(", ")"), ("[", "]"))
 
 

@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from gnomon_server.query.promql.arguments import vector_of
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.context import Context
+from gnomon_server.query.promql.functions.arguments import vector_of
 from gnomon_server.query.promql.ranges import Function
 from gnomon_server.query.promql.values import Value, Vector
 

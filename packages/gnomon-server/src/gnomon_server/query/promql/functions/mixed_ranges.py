@@ -8,14 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from gnomon_server.query.promql import extended_histograms, histogram_ranges
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.extended import extended_rate
-from gnomon_server.query.promql.histogram_aggregates import tell
-from gnomon_server.query.promql.histogram_arithmetic import multiply
-from gnomon_server.query.promql.histogram_ranges import RateNotes
-from gnomon_server.query.promql.histograms import Histograms
+from gnomon_server.query.promql.histograms import extended
+from gnomon_server.query.promql.histograms import windows as histogram_windows
+from gnomon_server.query.promql.histograms.aggregates import tell
+from gnomon_server.query.promql.histograms.arithmetic import multiply
+from gnomon_server.query.promql.histograms.block import Histograms
+from gnomon_server.query.promql.histograms.windows import RateNotes
 from gnomon_server.query.promql.ranges import (
     adjacent,
     extrapolation,
@@ -51,13 +52,13 @@ def rated(windows: Windows, call: Call, ctx: Context, *, counter: bool, per_seco
     ts, shape = natives.samples.ts, natives.low.shape
     if windows.extended:
         begins, ends = (np.broadcast_to(one, shape).ravel() for one in (windows.starts_ms, windows.ends_ms))
-        found, notes = extended_histograms.increase(
+        found, notes = extended.increase(
             block, ts, low, high, (begins, ends), counter=counter, smoothed=windows.extended == "smoothed"
         )
         factor = np.ones(shape)
     else:
         started = started_within(natives) if counter else np.zeros(shape, np.bool_)
-        found, notes = histogram_ranges.increase(
+        found, notes = histogram_windows.increase(
             block, ts, low, high, natives.samples.start, counter=counter, from_start=started.ravel()
         )
         count = found.count.reshape(shape)
@@ -79,7 +80,7 @@ def instant_rate(call: Call, args: list[Value], ctx: Context, *, counter: bool) 
     natives = newest.histograms
     block = _block(natives)
     low, high = _bounds(natives, ~both)
-    found, notes = histogram_ranges.instant(
+    found, notes = histogram_windows.instant(
         block, natives.samples.ts, low, high, natives.samples.start, counter=counter
     )
     _tell(notes, natives, call, ctx)
@@ -96,7 +97,7 @@ def totalled(call: Call, args: list[Value], ctx: Context, *, mean: bool) -> Vect
         return answer
     block = _block(natives)
     low, high = _bounds(natives, ~both)
-    function = histogram_ranges.avg_over_time if mean else histogram_ranges.sum_over_time
+    function = histogram_windows.avg_over_time if mean else histogram_windows.sum_over_time
     found, notes = function(block, low, high)
     wrong = np.flatnonzero(notes.incompatible) // natives.low.shape[1]
     tell(notes, ctx, call.args[0], lambda: _name(natives, int(wrong[0])))
@@ -123,7 +124,7 @@ def changed(_: Call, args: list[Value], __: Context) -> Vector:
     before = np.roll(v, 1)
     flags = (v != before) & ~(np.isnan(v) & np.isnan(before))
     if windows.samples.rows is not None:
-        flags = _among_all(windows, flags, histogram_ranges.changes_between)
+        flags = _among_all(windows, flags, histogram_windows.changes_between)
     return of_windows(windows, adjacent(windows, flags), _not_before(windows))
 
 
@@ -138,7 +139,7 @@ def reset(_: Call, args: list[Value], __: Context) -> Vector:
             _among_all(
                 windows,
                 flags,
-                lambda block: histogram_ranges.resets_between(block, np.zeros(len(block), np.int64), None),
+                lambda block: histogram_windows.resets_between(block, np.zeros(len(block), np.int64), None),
             )
             | anew
         )

@@ -1,0 +1,1 @@
+"""The functions of PromQL; `table` has all of them by name."""

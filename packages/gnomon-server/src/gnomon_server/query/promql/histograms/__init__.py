@@ -1,0 +1,1 @@
+"""Native histograms by the thousand, in columns."""
