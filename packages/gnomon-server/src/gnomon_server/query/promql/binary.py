@@ -11,7 +11,7 @@ import numpy as np
 from gnomon_server.errors import Internal
 from gnomon_server.query.promql.ast import Binary, Cardinality, Matching
 from gnomon_server.query.promql.context import Context, each_step, refused
-from gnomon_server.query.promql.labels import METADATA, Key, all_but, grouped, merged, only, replaced
+from gnomon_server.query.promql.labels import METADATA, Key, all_but, grouped, merged, only, replaced, shown
 from gnomon_server.query.promql.operators import COMPARISONS, Cells, elements, numbers
 from gnomon_server.query.promql.values import NAME, Labels, Scalar, Value, Vector, joined
 
@@ -198,8 +198,3 @@ def _labels(many: Labels, one: Labels, node: Binary, matching: Matching) -> Labe
         for name in matching.include:
             labels = replaced(labels, name, others.get(name, ""))
     return labels
-
-
-def shown(labels: Labels) -> str:
-    """`{job="api", instance="1"}`, as Prometheus' errors print labels."""
-    return "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"

@@ -9,7 +9,7 @@ import numpy as np
 from gnomon_server.errors import DeadlineExceeded, InvalidInput, TooLarge
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Node
-from gnomon_server.query.promql.values import Grid, Labels, Samples, Vector
+from gnomon_server.query.promql.values import Grid, Samples, Vector
 
 LOOKBACK_MS = 300_000
 MOST_SAMPLES = 50_000_000
@@ -91,12 +91,6 @@ def check_size(samples: int, most: int) -> None:
 def refused(what: str, node: Node, text: str, code: str = "promql_execution") -> InvalidInput:
     """A query that can be read but not be answered, such as a many-to-many match; the place is said."""
     return InvalidInput(code, what, where=text[node.start : node.end][:200])
-
-
-def named(labels: Labels) -> str:
-    """` for metric name "up"`, as messages end; empty for a series without a name."""
-    name = dict(labels).get("__name__", "")
-    return f' for metric name "{name}"' if name else ""
 
 
 def each_step(values: np.ndarray, grid: Grid) -> np.ndarray:

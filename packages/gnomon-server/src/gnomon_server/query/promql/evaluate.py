@@ -25,6 +25,7 @@ from gnomon_server.query.promql.ast import (
 )
 from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.extended import smoothed_vector
+from gnomon_server.query.promql.functions.arguments import bare
 from gnomon_server.query.promql.functions.over_ranges import COUNTER_FUNCTIONS, NAME_KEEPING, doubt_counters
 from gnomon_server.query.promql.functions.table import FUNCTIONS, WITHOUT_ARGUMENTS
 from gnomon_server.query.promql.histograms.arithmetic import negated
@@ -67,7 +68,7 @@ def evaluate(node: Expr, ctx: Context) -> Value:  # noqa: C901, PLR0911 - a line
 
 
 def _called(call: Call, ctx: Context) -> Value:
-    if call.function in ("timestamp", "start_timestamp") and isinstance(_bare(call.args[0]), VectorSelector):
+    if call.function in ("timestamp", "start_timestamp") and isinstance(bare(call.args[0]), VectorSelector):
         return _timestamps(call, ctx)
     if call.function == "start_timestamp":
         return Vector.empty(ctx.grid.steps)  # of what is computed nothing is known
@@ -93,12 +94,6 @@ def _with_evaluated(selector: VectorSelector, vector: Vector, ctx: Context, call
         return pushed
     both: Vector = joined([pushed, vector])
     return both.take(np.array(sorted(range(len(both.labels)), key=both.labels.__getitem__), np.int64))
-
-
-def _bare(node: Expr) -> Expr:
-    while isinstance(node, Paren):
-        node = node.expr
-    return node
 
 
 def _signed(node: Unary, value: Value) -> Value:
@@ -132,7 +127,7 @@ def _selected(node: VectorSelector, ctx: Context) -> tuple[Vector, np.ndarray]:
 
 def _timestamps(call: Call, ctx: Context) -> Vector:
     """`timestamp` and `start_timestamp` of a selector: those of the samples themselves."""
-    selector = _bare(call.args[0])
+    selector = bare(call.args[0])
     assert isinstance(selector, VectorSelector)  # noqa: S101 - the caller has looked; for the type checker
     vector, position = _selected(selector, ctx)
     samples = ctx.samples[selector.start, selector.end]

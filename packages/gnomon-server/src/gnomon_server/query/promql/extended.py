@@ -11,8 +11,9 @@ from gnomon_server.query.promql.ast import VectorSelector
 from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.histograms.block import concatenate
 from gnomon_server.query.promql.histograms.extended import interpolated as interpolated_histograms
+from gnomon_server.query.promql.labels import name_of
 from gnomon_server.query.promql.ranges import first, last, lost_within, picked
-from gnomon_server.query.promql.values import NAME, NO_ROW, Samples, Vector, Windows
+from gnomon_server.query.promql.values import NO_ROW, Samples, Vector, Windows
 
 
 def interpolated(
@@ -124,7 +125,7 @@ def _smoothed_histograms(
     rows[series, step] = len(samples.histograms) + np.arange(len(where))
     present[series[wrong], step[wrong]] = False
     for one in np.unique(series[wrong]).tolist():
-        name = dict(samples.labels[one]).get(NAME, "")
+        name = name_of(samples.labels[one])
         ctx.notes.warn(
             f'vector contains a mix of histograms with exponential and custom buckets schemas for metric name "{name}"',
             node,

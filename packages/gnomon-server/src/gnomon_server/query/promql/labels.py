@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from gnomon_server.errors import InvalidInput
+from gnomon_server.query.promql.go_text import quoted
 from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Vector
 
 # What a function's result no longer is: the metric of that name, type and unit (Prometheus: schema.IsMetadataLabel).
@@ -26,6 +27,22 @@ def all_but(names: Iterable[str]) -> Key:
 
 
 without_metadata = all_but(METADATA)
+
+
+def name_of(labels: Labels) -> str:
+    """The metric; empty for a series without a name."""
+    return next((value for name, value in labels if name == NAME), "")
+
+
+def named(labels: Labels) -> str:
+    """` for metric name "up"`, as messages end; empty for a series without a name."""
+    name = name_of(labels)
+    return f" for metric name {quoted(name)}" if name else ""
+
+
+def shown(labels: Labels) -> str:
+    """`{job="api", instance="1"}`, as Prometheus' errors print labels."""
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"
 
 
 def replaced(labels: Labels, name: str, value: str) -> Labels:

@@ -10,26 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from gnomon_server.query.promql.ast import Call
-from gnomon_server.query.promql.context import Context, named
+from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.kernels import compensated_mean, compensated_sum, inexact
-from gnomon_server.query.promql.values import Scalar, Value, Vector, Windows
+from gnomon_server.query.promql.labels import named
+from gnomon_server.query.promql.values import Value, Vector, Windows
 
 _CHUNK = 4_000_000  # elements of a padded matrix: 32 MB
 Function = Callable[[Call, list[Value], Context], Value]
-
-
-def windows_of(args: list[Value], position: int = 0) -> Windows:
-    """The range vector among the arguments."""
-    found = args[position]
-    assert isinstance(found, Windows), "check.py has seen to it"  # noqa: S101 - for the type checker
-    return found
-
-
-def scalar_of(args: list[Value], position: int) -> np.ndarray:
-    """A scalar argument: float64[n_steps]."""
-    found = args[position]
-    assert isinstance(found, Scalar), "check.py has seen to it"  # noqa: S101 - for the type checker
-    return found.values
 
 
 def of_windows(windows: Windows, values: np.ndarray, present: np.ndarray, *, keep_name: bool = False) -> Vector:

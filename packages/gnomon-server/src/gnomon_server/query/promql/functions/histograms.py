@@ -11,15 +11,15 @@ from types import MappingProxyType
 import numpy as np
 
 from gnomon_server.query.promql.ast import Call, Expr
-from gnomon_server.query.promql.context import Context, named
-from gnomon_server.query.promql.functions.arguments import text_of, vector_of
+from gnomon_server.query.promql.context import Context
+from gnomon_server.query.promql.functions.arguments import scalar_of, text_of, vector_of
 from gnomon_server.query.promql.functions.classic_groups import BUCKET, Classic, Columns, classic_of
 from gnomon_server.query.promql.go_text import general, quoted
 from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.histograms.classic import Forced, bucket_fraction, bucket_quantile
 from gnomon_server.query.promql.histograms.statistics import averages, deviations, fractions, quantiles, variances
-from gnomon_server.query.promql.labels import merged, replaced
-from gnomon_server.query.promql.ranges import Function, scalar_of
+from gnomon_server.query.promql.labels import merged, named, replaced
+from gnomon_server.query.promql.ranges import Function
 from gnomon_server.query.promql.values import Labels, Value, Vector, joined
 
 _DOCUMENTED = "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile"

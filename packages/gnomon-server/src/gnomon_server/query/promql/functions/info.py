@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.series import STALE_BITS
 from gnomon_server.query.promql.ast import Call
-from gnomon_server.query.promql.binary import shown
 from gnomon_server.query.promql.context import Context, refused
 from gnomon_server.query.promql.functions.arguments import vector_of
 from gnomon_server.query.promql.functions.info_selection import given_matchers, name_matchers, reference_times
-from gnomon_server.query.promql.labels import METADATA, merged
-from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Value, Vector
+from gnomon_server.query.promql.labels import METADATA, merged, name_of, shown
+from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Value, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
 
 _IDENTIFYING = ("instance", "job")
@@ -146,7 +145,7 @@ def _newest(infos: _Infos, asked: np.ndarray, call: Call, ctx: Context) -> dict[
         raise refused("info sample should be float", call, ctx.notes.text)
     groups: dict[tuple[Target, str], list[int]] = {}
     for number, labels in enumerate(infos.labels):
-        groups.setdefault((_target(labels), dict(labels).get(NAME, "")), []).append(number)
+        groups.setdefault((_target(labels), name_of(labels)), []).append(number)
     found: dict[Target, list[np.ndarray]] = {}
     for (target, _), members in groups.items():
         ts = infos.ts[members]

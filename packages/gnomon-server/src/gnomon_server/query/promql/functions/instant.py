@@ -11,9 +11,9 @@ import numpy as np
 
 from gnomon_server.query.promql.ast import Call, MatrixSelector, VectorSelector
 from gnomon_server.query.promql.context import Context, each_step
-from gnomon_server.query.promql.functions.arguments import bare, vector_of
+from gnomon_server.query.promql.functions.arguments import bare, scalar_of, vector_of, windows_of
 from gnomon_server.query.promql.labels import METADATA
-from gnomon_server.query.promql.ranges import Function, scalar_of, windows_of
+from gnomon_server.query.promql.ranges import Function
 from gnomon_server.query.promql.values import Labels, Scalar, Value, Vector
 from gnomon_server.query.syntax.matchers import MatchOp
 

@@ -11,12 +11,14 @@ import numpy as np
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.context import Context
 from gnomon_server.query.promql.extended import extended_rate
+from gnomon_server.query.promql.functions.arguments import windows_of
 from gnomon_server.query.promql.histograms import extended
 from gnomon_server.query.promql.histograms import windows as histogram_windows
 from gnomon_server.query.promql.histograms.aggregates import tell
 from gnomon_server.query.promql.histograms.arithmetic import multiply
 from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.histograms.windows import RateNotes
+from gnomon_server.query.promql.labels import name_of
 from gnomon_server.query.promql.ranges import (
     adjacent,
     extrapolation,
@@ -30,9 +32,8 @@ from gnomon_server.query.promql.ranges import (
     start_resets,
     started_within,
     totals,
-    windows_of,
 )
-from gnomon_server.query.promql.values import NAME, NO_ROW, Value, Vector, Windows
+from gnomon_server.query.promql.values import NO_ROW, Value, Vector, Windows
 
 
 def rated(windows: Windows, call: Call, ctx: Context, *, counter: bool, per_second: bool) -> Vector:
@@ -189,7 +190,7 @@ def _with(answer: Vector, found: Histograms, there: np.ndarray) -> Vector:
 
 
 def _name(windows: Windows, series: int) -> str:
-    return dict(windows.labels[series]).get(NAME, "")
+    return name_of(windows.labels[series])
 
 
 def _tell(notes: RateNotes, natives: Windows, call: Call, ctx: Context) -> None:

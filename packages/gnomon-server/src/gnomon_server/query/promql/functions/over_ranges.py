@@ -8,9 +8,11 @@ import numpy as np
 
 from gnomon_server.query.promql.ast import Call
 from gnomon_server.query.promql.context import Context, refused
+from gnomon_server.query.promql.functions.arguments import scalar_of, windows_of
 from gnomon_server.query.promql.functions.mixed_ranges import changed, edge, instant_rate, rated, reset, totalled
 from gnomon_server.query.promql.go_text import general
 from gnomon_server.query.promql.kernels import quantiles, variance
+from gnomon_server.query.promql.labels import name_of
 from gnomon_server.query.promql.ranges import (
     Function,
     by_window,
@@ -19,11 +21,9 @@ from gnomon_server.query.promql.ranges import (
     of_windows,
     reduced,
     regression,
-    scalar_of,
     smoothed,
-    windows_of,
 )
-from gnomon_server.query.promql.values import NAME, Value, Vector, Windows
+from gnomon_server.query.promql.values import Value, Vector, Windows
 
 COUNTER_FUNCTIONS = frozenset({"rate", "increase"})
 NAME_KEEPING = frozenset({"first_over_time", "last_over_time"})
@@ -36,7 +36,7 @@ def _floats_alone(windows: Windows, call: Call, ctx: Context) -> Windows:
         return windows
     both = (windows.floats.counts > 0) & (windows.histograms.counts > 0)
     for series in np.flatnonzero(both.any(axis=1)).tolist():
-        name = dict(windows.labels[series]).get("__name__", "")
+        name = name_of(windows.labels[series])
         ctx.notes.inform(
             f'ignored histograms in a range containing both floats and histograms for metric name "{name}"',
             call.args[min(_range_position(call), len(call.args) - 1)],
@@ -57,7 +57,7 @@ def _rate(call: Call, args: list[Value], ctx: Context, *, counter: bool, per_sec
 
 def doubt_counters(vector: Vector, call: Call, ctx: Context) -> None:
     """A float metric whose name does not end like a counter's is perhaps none."""
-    names = {dict(vector.labels[one]).get(NAME, "") for one in np.flatnonzero(vector.floats.any(axis=1)).tolist()}
+    names = {name_of(vector.labels[one]) for one in np.flatnonzero(vector.floats.any(axis=1)).tolist()}
     for name in sorted(names):
         if name and not name.endswith(_COUNTER_ENDINGS):
             ctx.notes.inform(

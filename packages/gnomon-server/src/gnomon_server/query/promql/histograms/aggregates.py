@@ -10,7 +10,8 @@ from gnomon_server.query.promql.go_text import general
 from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.histograms.buckets import boundary_rules, ordered
 from gnomon_server.query.promql.histograms.totals import Notes, avg_by, sum_by
-from gnomon_server.query.promql.values import NAME, NO_ROW, Vector
+from gnomon_server.query.promql.labels import name_of
+from gnomon_server.query.promql.values import NO_ROW, Vector
 
 # By the boundary rules of `buckets`.
 _BRACKETS = (("(", "]"), ("[", ")"), ("(", ")"), ("[", "]"))
@@ -36,7 +37,7 @@ def joined_in(node: Aggregate, group: np.ndarray, vector: Vector, floats: Vector
     mixed = floats.present[where]
     if mixed.any():
         ctx.notes.warn("encountered a mix of histograms and floats for aggregation", node.expr)
-    names = (dict(vector.labels[one]).get(NAME, "") for one in series[notes.incompatible[cell]].tolist())
+    names = (name_of(vector.labels[one]) for one in series[notes.incompatible[cell]].tolist())
     tell(notes, ctx, node.expr, lambda: next(names, ""))
     good = ~mixed & ~notes.incompatible
     present, rows = floats.present.copy(), np.full(floats.present.shape, NO_ROW)
