@@ -85,7 +85,7 @@ class Histogram:
             listed.append((3, -self.zero_threshold, self.zero_threshold, self.zero_count))
         for index, count in sorted(self.positive.items()):
             lower, upper = self._bound(index - 1), self._bound(index)
-            listed.append((3 if lower < 0 or (self.custom and not index) else 0, lower, upper, count))
+            listed.append((3 if self.custom and not index else 0, lower, upper, count))
         return listed
 
     def _bound(self, index: int) -> float:
