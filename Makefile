@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 SERVER := packages/gnomon-server
 STATIC := $(SERVER)/src/gnomon_server/web/static
 TRIO := examples/trio
+# These ask what happens in time, under kill -9 and stalls: nothing runs beside them.
+ALONE := tests/chaos tests/sdk/stalls
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check fix bench chaos corpora docs setup ui lock clean
@@ -20,7 +22,8 @@ run: setup ui ## the server alone, on ./gnomon-data
 	$(BIN)/gnomon up
 
 test: setup ui $(TRIO)/node_modules/.package-lock.json ## all tests but the slow suites
-	ui/node.sh $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	ui/node.sh $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ALONE:%=--ignore %)
+	$(BIN)/python -m pytest -q $(ALONE)
 
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check

@@ -23,7 +23,7 @@ from gnomon_server.query.promql.evaluate import evaluate
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.plan import Read, reads
 from gnomon_server.query.promql.pushdown import KERNELS
-from gnomon_server.query.promql.select import Leaf, Source, read, read_samples
+from gnomon_server.query.promql.select import Allowance, Leaf, Source, read, read_samples
 from gnomon_server.query.promql.values import Vector
 from gnomon_server.store.interface import QueryLimits, Store
 from gnomon_server.store.tenants import TenantNumbers
@@ -77,7 +77,7 @@ class Sides:
     async def _differences(self, scene: Scene, functions: Sequence[str]) -> list[str]:
         source = await self._stored(scene)
         here = await read_samples(source, _planned(scene, "resets", pushdown=False))
-        leaves = await asyncio.gather(*(read(source, _planned(scene, one), 10**8) for one in functions))
+        leaves = await asyncio.gather(*(read(source, _planned(scene, one), Allowance(10**8)) for one in functions))
         found = []
         for function, leaf in zip(functions, leaves, strict=True):
             ours, theirs = _evaluated(scene, function, Leaf(None, here)), _evaluated(scene, function, leaf)

@@ -14,6 +14,7 @@ from tests.waiting import until
 
 START = """
     import gnomon, os, signal, sys, threading, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins without it
     gnomon.instrument(service_name="script", endpoint=sys.argv[1], metrics={"enabled": False})
     with gnomon.span("work"):
         gnomon.get_logger("script").warning("hello")

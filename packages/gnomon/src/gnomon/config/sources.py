@@ -32,7 +32,7 @@ _MAPS = {key for key in _KEYS if key.rpartition(".")[2] in
          {"headers", "resource_attributes", "levels", "sampling", "integrations", "policies"}}  # fmt: skip
 SERVER_PARTS = frozenset({
     "data", "listen", "otlp", "tls", "store", "engine", "retention", "disk", "backup", "limits", "intake", "sources",
-    "query", "access", "own_telemetry_s",
+    "query", "access", "own_telemetry_s", "scrape",
 })  # fmt: skip
 """The server reads `GNOMON_CONFIG` too: where one file serves both, its keys are not ours to judge."""
 
