@@ -1,5 +1,6 @@
 """Fixtures that many tests share: a real store on a real engine, a real server in a process of its own."""
 
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,6 +11,15 @@ from tests.server import Server
 
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.supervisor import EngineSettings
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project() -> None:
+    """Each test begins here: importing chdb changes the working directory, which programs of tests inherit."""
+    os.chdir(ROOT)
 
 
 @pytest.fixture
