@@ -12,7 +12,6 @@ from tests.server import Server
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.supervisor import EngineSettings
 
-
 ROOT = Path(__file__).parents[1]
 
 
