@@ -59,7 +59,8 @@ def test_environments_of_other_processes() -> None:
 
 def test_a_process_is_named_without_its_options() -> None:
     """A password may be among them."""
-    with subprocess.Popen(["sleep", "60", "--", "hush"]) as process:
+    # Digits, for sleep ends at once on an operand that is not a time.
+    with subprocess.Popen(["sleep", "60", "--", "4242"]) as process:
         # Popen returns when exec has closed its pipe, which is before the kernel has the new words.
         while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sleep"):
             time.sleep(0.01)
