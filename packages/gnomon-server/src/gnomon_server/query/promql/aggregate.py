@@ -16,11 +16,10 @@ from gnomon_server.query.promql.ast import Aggregate
 from gnomon_server.query.promql.context import Context, refused
 from gnomon_server.query.promql.go_text import general, plain, quoted
 from gnomon_server.query.promql.histograms import aggregates
-from gnomon_server.query.promql.kernels import compensated_mean, compensated_sum, inexact, quantiles, variance
 from gnomon_server.query.promql.labels import all_but, grouped, merged, only, replaced
+from gnomon_server.query.promql.loops import groups as loops
 from gnomon_server.query.promql.values import NAME, Labels, Scalar, String, Value, Vector
 
-_CHUNK = 4_000_000  # elements of a padded matrix: 32 MB
 _INT64 = float(1 << 63)
 
 
@@ -55,56 +54,10 @@ class Groups:
         before: np.ndarray = np.cumsum(sizes) - sizes
         return before
 
-    def reduced(self, matrix: np.ndarray, how: np.ufunc) -> np.ndarray:
-        """`how` over the series of each group: [n_groups, n_steps] of [n_series, n_steps]."""
-        found: np.ndarray = how.reduceat(matrix[self.order], self.begins, axis=0)
-        return found
-
     def counts(self, there: np.ndarray) -> np.ndarray:
         """How many series of each are there: int64[n_groups, n_steps]."""
-        return self.reduced(there.astype(np.int64), np.add)
-
-    def by_cell(
-        self,
-        there: np.ndarray,
-        which: np.ndarray,
-        ctx: Context,
-        reduce: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    ) -> np.ndarray:
-        """A number for some groups at some steps, each from its own samples.
-
-        Args:
-            there: bool[n_series, n_steps]: the samples that count.
-            which: bool[n_groups, n_steps]: where a number is wanted; it is zero elsewhere.
-            ctx: where it is evaluated.
-            reduce: positions in the raveled values and whether they count, [k, longest], and the steps int64[k], to
-                float64[k].
-        """
-        found = np.zeros(which.shape)
-        group, step = np.nonzero(which)
-        order, begins, sizes, steps = self.order, self.begins, self.sizes, which.shape[1]
-        by_size = np.argsort(sizes[group], kind="stable")  # rows of a chunk are of one length, or nearly
-        group, step = group[by_size], step[by_size]
-        begin = 0
-        while begin < len(group):
-            longest = int(sizes[group[-1]])
-            size = max(1, _CHUNK // longest)
-            ctx.check()
-            chunk = slice(begin, begin + size)
-            rank = np.arange(int(sizes[group[chunk]].max()))
-            inside = rank[None, :] < sizes[group[chunk], None]
-            series = order[np.minimum(begins[group[chunk], None] + rank[None, :], len(order) - 1)]
-            inside &= there[series, step[chunk, None]]
-            positions = series * steps + step[chunk, None]
-            found[group[chunk], step[chunk]] = reduce(*packed(positions, inside), step[chunk])
-            begin += size
+        found: np.ndarray = loops.counts(there, self.of, len(self.keys))
         return found
-
-
-def packed(positions: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with what counts at their beginnings, in the same order, as the kernels want them."""
-    order = np.argsort(~inside, axis=1, kind="stable")
-    return np.take_along_axis(positions, order, 1), np.take_along_axis(inside, order, 1)
 
 
 def evaluated(node: Aggregate, value: Value, param: Value | None, ctx: Context) -> Vector:
@@ -171,20 +124,9 @@ def _floats_only(node: Aggregate, groups: Groups, ctx: Context) -> np.ndarray:
 def _total(node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
     """`sum` and `avg`."""
     floats, vector = groups.vector.floats, groups.vector
-    counts = groups.counts(floats)
-    values = np.where(floats, vector.values, 0.0)
-    with np.errstate(all="ignore"):
-        total, weight = groups.reduced(values, np.add), groups.reduced(np.abs(values), np.add)
-        result = total / np.maximum(counts, 1) if node.op == "avg" else total
-        doubtful = (counts > 0) & inexact(total, weight)
-        if doubtful.any():
-            kernel = compensated_mean if node.op == "avg" else compensated_sum
-
-            def exactly(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
-                return kernel(vector.values.ravel(), positions, inside)
-
-            result = np.where(doubtful, groups.by_cell(floats, doubtful, ctx, exactly), result)
-    answer = _of_groups(groups, result, counts > 0)
+    add = loops.means if node.op == "avg" else loops.totals
+    result = add(vector.values, floats, groups.of, len(groups.keys))
+    answer = _of_groups(groups, result, groups.counts(floats) > 0)
     if not vector.histogram_there.any():
         return answer
     return aggregates.joined_in(node, groups.of, vector, answer, ctx)
@@ -200,35 +142,23 @@ def _group(_: Aggregate, groups: Groups, __: np.ndarray, ___: Context) -> Vector
     return _of_groups(groups, np.ones(counts.shape), counts > 0)
 
 
-def _extreme(how: np.ufunc, node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
+def _extreme(sign: float, node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
     floats = _floats_only(node, groups, ctx)
-    # fmin and fmax pass over NaN where there is a number, and so does Prometheus.
-    values = groups.reduced(np.where(floats, groups.vector.values, np.nan), how)
+    values = loops.extremes(groups.vector.values, floats, groups.of, len(groups.keys), sign)
     return _of_groups(groups, values, groups.counts(floats) > 0)
 
 
 def _spread(node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
     """`stdvar` and `stddev`."""
     floats = _floats_only(node, groups, ctx)
-    there = groups.counts(floats) > 0
-
-    def spread(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return variance(groups.vector.values.ravel(), positions, inside)
-
-    with np.errstate(all="ignore"):
-        values = groups.by_cell(floats, there, ctx, spread)
-        return _of_groups(groups, np.sqrt(values) if node.op == "stddev" else values, there)
+    values = loops.variances(groups.vector.values, floats, groups.of, len(groups.keys))
+    return _of_groups(groups, np.sqrt(values) if node.op == "stddev" else values, groups.counts(floats) > 0)
 
 
 def _quantile(node: Aggregate, groups: Groups, q: np.ndarray, ctx: Context) -> Vector:
     floats = _floats_only(node, groups, ctx)
-    there = groups.counts(floats) > 0
-
-    def ranked(positions: np.ndarray, inside: np.ndarray, step: np.ndarray) -> np.ndarray:
-        return quantiles(groups.vector.values.ravel()[positions], inside, q[step])
-
-    with np.errstate(all="ignore"):
-        return _of_groups(groups, groups.by_cell(floats, there, ctx, ranked), there)
+    values = loops.quantiles(groups.vector.values, floats, groups.of, len(groups.keys), q)
+    return _of_groups(groups, values, groups.counts(floats) > 0)
 
 
 _Operator = Callable[[Aggregate, Groups, np.ndarray, Context], Vector]
@@ -238,8 +168,8 @@ _OPERATORS: Mapping[str, _Operator] = MappingProxyType(
         "avg": _total,
         "count": _counted,
         "group": _group,
-        "min": partial(_extreme, np.fmin),
-        "max": partial(_extreme, np.fmax),
+        "min": partial(_extreme, -1.0),
+        "max": partial(_extreme, 1.0),
         "stdvar": _spread,
         "stddev": _spread,
         "quantile": _quantile,

@@ -3,7 +3,7 @@
 Its kernels `timeSeries...ToGrid` give an array with a place for each step. Which are exactly what Prometheus computes
 is shown by tests/properties/test_promql_pushdown.py, against the evaluation in NumPy; these are not, and stay here:
 
-- `sum_over_time`, `avg_over_time`: added plainly, not compensated (`kernels.compensated_sum`);
+- `sum_over_time`, `avg_over_time`: added plainly, not compensated (`loops.windows.totals`);
 - `changes`: compares bits, so that 0 and -0 differ;
 - `stddev_over_time`, `stdvar_over_time`, `quantile_over_time`, `mad_over_time`, `double_exponential_smoothing`,
   `absent_over_time`, `first_over_time`, `ts_of_first_over_time`, `ts_of_last_over_time`: there is no kernel;

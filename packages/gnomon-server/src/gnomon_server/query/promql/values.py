@@ -12,6 +12,7 @@ import numpy as np
 
 from gnomon_server.model.series import STALE_BITS
 from gnomon_server.query.promql.histograms.block import Histograms, concatenate
+from gnomon_server.query.promql.loops.windows import reached
 
 Labels = tuple[tuple[str, str], ...]
 """Of one series: (name, value), sorted by name, `__name__` among them; no value is empty."""
@@ -199,16 +200,8 @@ class Samples:
             int64[n_series, n_steps]: the position after the last such sample of the series; `begins` of the series
             where there is none.
         """
-        if not len(self.ts):
-            return np.zeros((len(self.labels), len(times)), np.int64)
-        low, high = int(self.ts.min()), int(self.ts.max())
-        # One sorted array for all series: each has a stretch of its own on the number line.
-        width = high - low + 2
-        keys = self.owner * width + (self.ts - low + 1)
-        asked = np.clip(times - low + 1, 0, width - 1)
-        every = np.arange(len(self.labels))[:, None] * width + asked[None, :]
-        reached: np.ndarray = np.searchsorted(keys, every, "right")
-        return reached
+        found: np.ndarray = reached(self.begins, self.ts, times)
+        return found
 
 
 @dataclass(frozen=True)
@@ -246,6 +239,11 @@ class Windows:
         """The same windows over the samples that are to be kept: bool[n_samples]."""
         before = np.concatenate([[0], np.cumsum(keep)])
         return replace(self, samples=self.samples.only(keep), low=before[self.low], high=before[self.high])
+
+    @property
+    def starts(self) -> np.ndarray:
+        """When the counter of each sample began: int64[n_samples]; empty where of none it is known."""
+        return np.empty(0, np.int64) if self.samples.start is None else self.samples.start
 
     @cached_property
     def floats(self) -> "Windows":

@@ -19,6 +19,7 @@ from gnomon_server.query.promql.histograms.arithmetic import multiply
 from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.histograms.windows import RateNotes
 from gnomon_server.query.promql.labels import name_of
+from gnomon_server.query.promql.loops.windows import means, totals
 from gnomon_server.query.promql.ranges import (
     adjacent,
     extrapolation,
@@ -31,7 +32,6 @@ from gnomon_server.query.promql.ranges import (
     of_windows,
     start_resets,
     started_within,
-    totals,
 )
 from gnomon_server.query.promql.values import NO_ROW, Value, Vector, Windows
 
@@ -63,7 +63,7 @@ def rated(windows: Windows, call: Call, ctx: Context, *, counter: bool, per_seco
             block, ts, low, high, natives.samples.start, counter=counter, from_start=started.ravel()
         )
         count = found.count.reshape(shape)
-        factor = extrapolation(natives, count, first(natives, block.count), started, counter=counter)
+        factor = extrapolation(natives, count, block.count, counter=counter)
     _tell(notes, natives, call, ctx)
     if per_second:
         factor = factor / (windows.range_ms / 1000)
@@ -93,7 +93,8 @@ def totalled(call: Call, args: list[Value], ctx: Context, *, mean: bool) -> Vect
     windows = windows_of(args)
     floats, natives = windows.floats, windows.histograms
     both = mixed(windows, call, ctx)
-    answer = of_windows(windows, totals(floats, ctx, mean=mean), (floats.counts > 0) & ~both)
+    values = (means if mean else totals)(floats.samples.v, floats.low, floats.high)
+    answer = of_windows(windows, values, (floats.counts > 0) & ~both)
     if natives is None:
         return answer
     block = _block(natives)

@@ -11,18 +11,9 @@ from gnomon_server.query.promql.context import Context, refused
 from gnomon_server.query.promql.functions.arguments import scalar_of, windows_of
 from gnomon_server.query.promql.functions.mixed_ranges import changed, edge, instant_rate, rated, reset, totalled
 from gnomon_server.query.promql.go_text import general
-from gnomon_server.query.promql.kernels import quantiles, variance
 from gnomon_server.query.promql.labels import name_of
-from gnomon_server.query.promql.ranges import (
-    Function,
-    by_window,
-    first,
-    last,
-    of_windows,
-    reduced,
-    regression,
-    smoothed,
-)
+from gnomon_server.query.promql.loops import windows as loops
+from gnomon_server.query.promql.ranges import Function, first, last, of_windows
 from gnomon_server.query.promql.values import Value, Vector, Windows
 
 COUNTER_FUNCTIONS = frozenset({"rate", "increase"})
@@ -66,10 +57,9 @@ def doubt_counters(vector: Vector, call: Call, ctx: Context) -> None:
             )
 
 
-def _extreme(how: np.ufunc, call: Call, args: list[Value], ctx: Context) -> Vector:
+def _extreme(sign: float, call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-    # fmin and fmax pass over NaN where there is a number, and so does Prometheus.
-    return of_windows(windows, reduced(windows, windows.samples.v, how), windows.counts > 0)
+    return of_windows(windows, loops.extremes(windows.samples.v, windows.low, windows.high, sign), windows.counts > 0)
 
 
 def _count(_: Call, args: list[Value], __: Context) -> Vector:
@@ -85,11 +75,7 @@ def _present(_: Call, args: list[Value], __: Context) -> Vector:
 def _spread(call: Call, args: list[Value], ctx: Context) -> Vector:
     """`stdvar_over_time` and `stddev_over_time`."""
     windows = _floats_alone(windows_of(args), call, ctx)
-
-    def spread(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
-        return variance(windows.samples.v, positions, inside)
-
-    values = by_window(windows, ctx, spread)
+    values = loops.variances(windows.samples.v, windows.low, windows.high)
     return of_windows(windows, np.sqrt(values) if call.function == "stddev_over_time" else values, windows.counts > 0)
 
 
@@ -99,22 +85,14 @@ def _quantile(call: Call, args: list[Value], ctx: Context) -> Vector:
         if windows.counts.any():
             ctx.notes.warn(f"quantile value should be between 0 and 1, got {wrong}", call.args[0])
 
-    def ranked(positions: np.ndarray, inside: np.ndarray, step: np.ndarray) -> np.ndarray:
-        return quantiles(windows.samples.v[positions], inside, q[step])
-
-    return of_windows(windows, by_window(windows, ctx, ranked), windows.counts > 0)
+    values = loops.quantiles(windows.samples.v, windows.low, windows.high, q)
+    return of_windows(windows, values, windows.counts > 0)
 
 
 def _median_deviation(call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-
-    def deviation(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
-        matrix, half = windows.samples.v[positions], np.full(len(positions), 0.5)
-        median = quantiles(matrix, inside, half)
-        found = quantiles(np.abs(matrix - median[:, None]), inside, half)
-        return np.where((np.isnan(matrix) & inside).any(axis=1), np.nan, found)
-
-    return of_windows(windows, by_window(windows, ctx, deviation), windows.counts > 0)
+    values = loops.median_deviations(windows.samples.v, windows.low, windows.high)
+    return of_windows(windows, values, windows.counts > 0)
 
 
 def _edge_time(edge: Callable[[Windows, np.ndarray], np.ndarray], _: Call, args: list[Value], __: Context) -> Vector:
@@ -122,34 +100,25 @@ def _edge_time(edge: Callable[[Windows, np.ndarray], np.ndarray], _: Call, args:
     return of_windows(windows, edge(windows, windows.samples.ts) / 1000, windows.counts > 0)
 
 
-def _extreme_time(call: Call, args: list[Value], ctx: Context) -> Vector:
+def _extreme_time(sign: float, call: Call, args: list[Value], ctx: Context) -> Vector:
     """When the largest or the smallest was: of equals the last."""
     windows = _floats_alone(windows_of(args), call, ctx)
-    sign = -1.0 if call.function == "ts_of_min_over_time" else 1.0
+    values = loops.extreme_times(windows.samples.ts, windows.samples.v, windows.low, windows.high, sign)
+    return of_windows(windows, values, windows.counts > 0)
 
-    def when(positions: np.ndarray, inside: np.ndarray, _: np.ndarray) -> np.ndarray:
-        matrix = np.where(inside, sign * windows.samples.v[positions], np.nan)
-        numbers = ~np.isnan(matrix)
-        ranked = np.where(numbers, matrix, -np.inf)
-        found = (
-            matrix.shape[1] - 1 - np.argmax((ranked == ranked.max(axis=1)[:, None])[:, ::-1] & numbers[:, ::-1], axis=1)
-        )
-        # All are NaN: each takes the place of the one before.
-        found = np.where(numbers.any(axis=1), found, inside.sum(axis=1) - 1)
-        times: np.ndarray = windows.samples.ts[positions[np.arange(len(positions)), found]] / 1000
-        return times
 
-    return of_windows(windows, by_window(windows, ctx, when), windows.counts > 0)
+def _lines(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    return loops.lines(windows.samples.ts, windows.samples.v, windows.low, windows.high)
 
 
 def _deriv(call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-    return of_windows(windows, regression(windows, ctx)[0], windows.counts > 1)
+    return of_windows(windows, _lines(windows)[0], windows.counts > 1)
 
 
 def _predicted(call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-    slope, intercept = regression(windows, ctx)
+    slope, intercept = _lines(windows)
     ahead = (ctx.grid.times - first(windows, windows.samples.ts)) / 1000 + scalar_of(args, 1)
     return of_windows(windows, intercept + slope * ahead, windows.counts > 1)
 
@@ -162,10 +131,8 @@ def _smoothing(call: Call, args: list[Value], ctx: Context) -> Vector:
         if len(wrong) and windows.counts.any():
             raise refused(f"invalid {name} factor. Expected: 0 < {short} < 1, got: {wrong[0]:f}", call, ctx.notes.text)
 
-    def level(positions: np.ndarray, inside: np.ndarray, step: np.ndarray) -> np.ndarray:
-        return smoothed(windows.samples.v, factors[0][step], factors[1][step], positions, inside)
-
-    return of_windows(windows, by_window(windows, ctx, level, windows.counts > 1), windows.counts > 1)
+    values = loops.smoothed(windows.samples.v, windows.low, windows.high, *factors)
+    return of_windows(windows, values, windows.counts > 1)
 
 
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
@@ -181,8 +148,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "avg_over_time": partial(totalled, mean=True),
         "first_over_time": partial(edge, newest=False),
         "last_over_time": partial(edge, newest=True),
-        "min_over_time": partial(_extreme, np.fmin),
-        "max_over_time": partial(_extreme, np.fmax),
+        "min_over_time": partial(_extreme, -1.0),
+        "max_over_time": partial(_extreme, 1.0),
         "count_over_time": _count,
         "present_over_time": _present,
         "stdvar_over_time": _spread,
@@ -191,8 +158,8 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "mad_over_time": _median_deviation,
         "ts_of_first_over_time": partial(_edge_time, first),
         "ts_of_last_over_time": partial(_edge_time, last),
-        "ts_of_max_over_time": _extreme_time,
-        "ts_of_min_over_time": _extreme_time,
+        "ts_of_max_over_time": partial(_extreme_time, 1.0),
+        "ts_of_min_over_time": partial(_extreme_time, -1.0),
         "deriv": _deriv,
         "predict_linear": _predicted,
         "double_exponential_smoothing": _smoothing,
