@@ -26,7 +26,7 @@ from gnomon_server.api import diagnosis, health, native
 from gnomon_server.api import disk as disk_api
 from gnomon_server.api import sql as sql_api
 from gnomon_server.api.prometheus import routes as prometheus_api
-from gnomon_server.config import Listen, Settings
+from gnomon_server.config import Listen, QuerySettings, Settings
 from gnomon_server.decode.otlp.attributes import AttributeLimits
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.remote_write.context import SeriesLimits, WriteContext
@@ -36,9 +36,9 @@ from gnomon_server.intake.own_telemetry import OwnTelemetry
 from gnomon_server.intake.sources import Sources, save
 from gnomon_server.intake.writer import Intake
 from gnomon_server.query.explore import Explorer
-from gnomon_server.query.promql.cache import ResultCache
 from gnomon_server.query.promql.context import MOST_SAMPLES, Options
 from gnomon_server.query.promql.door import PromqlDoor
+from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.metadata import SeriesIndex
 from gnomon_server.query.sql.door import SqlDoor
 from gnomon_server.receive.otlp import OtlpReceiver
@@ -128,11 +128,12 @@ class App:
         self.sources = Sources(settings.sources, self.registry, self.events.tell, self.clock.now_ns())
         self.sources.load(settings.data / "sources.json")
         # Into a store of others samples may come that we hear nothing of.
-        self.results = ResultCache(0 if settings.store.url else settings.query.cache_bytes, self._count_look)
+        query = QuerySettings(cache_bytes=0, samples_bytes=0) if settings.store.url else settings.query
+        self.memory = Memory(query.cache_bytes, query.samples_bytes, self._count_look)
         self.intake = Intake(
             self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans,
             on_batch=lambda batch: self.sources.observe(batch, self.clock.now_ns()),
-            on_commit=self._tell_results,
+            on_commit=self._tell_memory,
         )  # fmt: skip
         after_unclean_end = self.marks.begin()
         self._stops.append(("marker", _closing(self.marks.end)))
@@ -270,8 +271,8 @@ class App:
         settings = self.settings
         limits = QueryLimits(settings.query.deadline_s, settings.query.memory_bytes, MOST_SAMPLES)
         days = settings.retention.days(settings.scrape.tenant, "metrics")
-        door = PromqlDoor(self.store, self.tenants, limits, self.results)
-        self._stops.append(("promql", _closing(door.close)))
+        door = PromqlDoor(self.store, self.tenants, limits, self.memory)
+        self._stops.append(("promql", door.close))
         return prometheus_api.Parts(
             door=door,
             index=SeriesIndex(self.store, self.tenants, limits),
@@ -284,13 +285,11 @@ class App:
             options=Options(deadline_s=settings.query.deadline_s),
         )
 
-    def _count_look(self, found: bool) -> None:
-        self.registry.count("gnomon_query_cache_lookups_total", outcome="hit" if found else "miss")
+    def _count_look(self, cache: str, found: bool) -> None:
+        self.registry.count("gnomon_query_cache_lookups_total", cache=cache, outcome="hit" if found else "miss")
 
-    def _tell_results(self, group: Group) -> None:
-        if self.results:
-            for tenant, oldest_ms in group.oldest_samples().items():
-                self.results.tide(tenant).arrived(oldest_ms)
+    def _tell_memory(self, group: Group, stored: bool) -> None:
+        self.memory.committed(group.tables, group.oldest_samples(), stored=stored)
 
     def _tell_of_store(self, name: str, detail: str) -> None:
         if name == "engine_started" and self.registry.total("gnomon_events_total", event="engine_died"):
@@ -422,7 +421,8 @@ class App:
         return 0
 
     def _measure(self) -> None:
-        self.registry.read("gnomon_query_cache_bytes", lambda: self.results.bytes)
+        self.registry.read("gnomon_query_cache_bytes", lambda: self.memory.results.bytes)
+        self.registry.read("gnomon_query_samples_bytes", lambda: self.memory.samples.bytes)
         self.registry.read("gnomon_intake_queued_bytes", lambda: self.intake.queued_bytes)
         self.registry.read("gnomon_disk_free_bytes", self._free_bytes)
         self.registry.read("gnomon_ready", lambda: float(not self.not_ready_because()))

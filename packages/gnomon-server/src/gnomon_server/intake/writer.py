@@ -93,7 +93,7 @@ class Intake:
         limits: IntakeLimits | None = None,
         spans: OwnSpans | None = None,
         on_batch: Callable[[Batch], object] = lambda _batch: None,
-        on_commit: Callable[[Group], object] = lambda _group: None,
+        on_commit: Callable[[Group, bool], object] = lambda _group, _stored: None,
     ) -> None:
         self._store = store
         self._tenants = tenants
@@ -271,7 +271,7 @@ class Intake:
             except Exception as failure:  # noqa: BLE001  (a fault of ours must not end the writer)
                 error = Internal("intake_failed", f"writing a group failed: {failure!r}")
             break
-        self._on_commit(group)  # after a failure too: some of it may be visible
+        self._on_commit(group, error is None)  # after a failure too: some of it may be visible
         self._settle(members, error)
         if error is None:
             self._mark_seen(members)

@@ -35,15 +35,20 @@ class Kind(IntEnum):
 # Prometheus' marker for "no longer there" is one NaN among many; its bits survive storage.
 STALE_BITS = 0x7FF0000000000002
 
-_LOW_48 = (1 << 48) - 1
+METRIC_SHIFT = 48
+"""The bits of an id above these are its metric's."""
+
+
+def metric_part(metric: str) -> int:
+    """What the ids of all series of a metric begin with, shifted down."""
+    return xxhash.xxh3_64_intdigest(metric.encode("utf-8", "surrogateescape")) >> METRIC_SHIFT
 
 
 def series_id(metric: str, labels: Mapping[str, str]) -> int:
     """The id of a series; `labels` need not be sorted, must not hold `__name__`."""
     canonical = "\0".join([metric, *(f"{key}\0{labels[key]}" for key in sorted(labels))])
-    return (xxhash.xxh3_64_intdigest(metric.encode()) >> 48 << 48) | (
-        xxhash.xxh3_64_intdigest(canonical.encode()) & _LOW_48
-    )
+    own = xxhash.xxh3_64_intdigest(canonical.encode()) & ((1 << METRIC_SHIFT) - 1)
+    return metric_part(metric) << METRIC_SHIFT | own
 
 
 def meta_key(row: Mapping[str, Any]) -> int:

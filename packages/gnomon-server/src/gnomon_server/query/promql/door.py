@@ -17,11 +17,13 @@ import numpy as np
 from gnomon_server.errors import DeadlineExceeded, InvalidInput
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Expr
-from gnomon_server.query.promql.cache import Extent, Key, ResultCache, in_a_row, key_of
+from gnomon_server.query.promql.caches.loading import Loader
+from gnomon_server.query.promql.caches.results import Extent, Key, in_a_row, key_of
 from gnomon_server.query.promql.check import value_type
 from gnomon_server.query.promql.context import MOST_STEPS, Context, Options
 from gnomon_server.query.promql.evaluate import evaluate, range_vector
 from gnomon_server.query.promql.labels import names_removed, range_names_removed
+from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.plan import reads
 from gnomon_server.query.promql.select import Source, read_all
@@ -61,19 +63,24 @@ class PromqlDoor:
         store: where the samples are.
         tenants: their names.
         limits: of what is asked of the store.
-        cache: answers of range queries; None: nothing is kept.
+        memory: what was read and answered before; None: nothing is kept.
     """
 
     def __init__(
-        self, store: Store, tenants: Tenants, limits: QueryLimits | None = None, cache: ResultCache | None = None
+        self, store: Store, tenants: Tenants, limits: QueryLimits | None = None, memory: Memory | None = None
     ) -> None:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
-        self._cache = cache or ResultCache(0)
+        self._memory = memory or Memory()
+        self._cache = self._memory.results
+        self.loader = Loader(store, self._memory.samples, self._limits) if self._memory.samples else None
         # Of their own: intake prepares its groups in the loop's threads, and must not wait for a heavy query.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="promql")
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the threads."""
+        if self.loader is not None:
+            await self.loader.close()
+        self._memory.samples.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _aside(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -132,7 +139,7 @@ class PromqlDoor:
 
     async def _evaluate(self, text: str, tree: Expr, grid: Grid, tenant: int, options: Options) -> Answer:
         started_s = time.monotonic()
-        source = Source(self._store, tenant, self._limits)
+        source = Source(self._store, tenant, self._limits, self._memory, self.loader, self._aside)
         planned = list(reads(tree, grid, grid, options))
         gone = threading.Event()
         try:

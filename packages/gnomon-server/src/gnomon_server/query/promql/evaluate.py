@@ -143,7 +143,7 @@ def _timestamps(call: Call, ctx: Context) -> Vector:
 
 def _windows(node: MatrixSelector, ctx: Context) -> Windows:
     every = ctx.samples[node.selector.start, node.selector.end]
-    samples = every.only(~every.stale) if len(every.ts) else every
+    samples = every.only(~every.stale) if every.stale.any() else every
     ends = looked_at(node.selector, ctx.grid, ctx.query)
     ctx.check(len(samples.labels) * len(ends))
     length = span_ms(node.range, ctx.query)

@@ -90,8 +90,8 @@ def started_within(windows: Windows) -> np.ndarray:
 def float_resets(windows: Windows) -> np.ndarray:
     """Whether a float is the first after a reset of its counter: bool[n_samples]."""
     samples = windows.samples
-    flags: np.ndarray = (samples.v < np.roll(samples.v, 1)) | start_resets(samples.ts, samples.start)
-    return flags
+    flags: np.ndarray = loops.fallen(samples.v)
+    return flags if samples.start is None else flags | start_resets(samples.ts, samples.start)
 
 
 def lost_within(windows: Windows, flags: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Reading what selectors want from the store: series by their labels, samples by series and time."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,10 @@ import pyarrow as pa
 
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.series import Kind
+from gnomon_server.query.promql.caches.chunks import Gathering, rising
+from gnomon_server.query.promql.caches.loading import Loader
+from gnomon_server.query.promql.caches.samples import Missing
+from gnomon_server.query.promql.caches.series import SeriesFound, Sought
 from gnomon_server.query.promql.context import LOOKBACK_MS, check_size
 from gnomon_server.query.promql.histograms.block import (
     GAUGE,
@@ -22,6 +26,7 @@ from gnomon_server.query.promql.histograms.block import (
     stretches,
 )
 from gnomon_server.query.promql.histograms.resets import detect_reset
+from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
 from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Vector
@@ -32,6 +37,7 @@ from gnomon_server.store.interface import QueryLimits, Store
 _FEW_IDS = 500
 # DateTime64(3) and Date of the tables begin in 1970; Date ends in 2149.
 _LAST_MS = 5_662_310_399_999
+_DAY_MS = 86_400_000
 # ClickHouse's CANNOT_COMPILE_REGEXP: all that RE2 cannot read was refused before, but what is too large for it.
 _REGEX_REFUSED = "sql_427"
 # A series of one of these kinds may hold native histograms.
@@ -41,40 +47,23 @@ _HISTOGRAM_COLUMNS = "schema, hint, count, sum, zero_threshold, zero_count, p_id
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where and whose."""
+    """Where and whose.
+
+    Attributes:
+        store: where samples and series are.
+        tenant: the number.
+        limits: of what is asked of the store.
+        memory: what is known of them.
+        loader: who reads what should be; None: nobody.
+        aside: how work is done in a thread.
+    """
 
     store: Store
     tenant: int
     limits: QueryLimits
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesFound:
-    """Series of a read, in the order of their labels.
-
-    Attributes:
-        ids: uint64[n].
-        labels: of each.
-        histograms: whether any of them may hold native histograms.
-    """
-
-    ids: np.ndarray
-    labels: Sequence[Labels]
-    histograms: bool
-
-    def positions(self, ids: np.ndarray) -> np.ndarray:
-        """Where series with these ids, uint64[k], all of them among ours, stand: int64[k]."""
-        order = np.argsort(self.ids)
-        return order[np.searchsorted(self.ids, ids, sorter=order)]
-
-    def knows(self, ids: np.ndarray) -> np.ndarray:
-        """Which of some ids are ours: bool[k]. Where series are many, some may have come since they were found."""
-        return np.isin(ids, self.ids)
-
-    def some(self, which: np.ndarray) -> "SeriesFound":
-        """Those that are wanted, bool[n]."""
-        labels = [self.labels[one] for one in np.flatnonzero(which).tolist()]
-        return SeriesFound(self.ids[which], labels, self.histograms)
+    memory: Memory = field(default_factory=Memory)
+    loader: Loader | None = None
+    aside: Callable[..., Awaitable[Any]] = asyncio.to_thread
 
 
 def condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
@@ -137,6 +126,17 @@ _PAIRS = (
 
 async def find_series(source: Source, read: Read) -> SeriesFound:
     """The series that match, and were active on the days of the read."""
+    days = (one // _DAY_MS for one in bounds(read))
+    sought, known = Sought(source.tenant, read.matchers, *days), source.memory.series
+    if (kept := known.find(sought)) is not None:
+        return kept
+    moment = known.now
+    found = await _asked_for_series(source, read)
+    known.keep(sought, found, moment)
+    return found
+
+
+async def _asked_for_series(source: Source, read: Read) -> SeriesFound:
     where, params = _where_series(read, source.tenant)
     sql = (
         f"SELECT id, {_PAIRS} AS pairs, max(kind IN {_MAYBE_HISTOGRAMS}) AS histograms FROM series WHERE {where} "
@@ -201,6 +201,8 @@ async def read(source: Source, wanted: Read, allowance: Allowance) -> Leaf:
     if wanted.high_ms < 0:
         return Leaf(None, nothing())
     found = await find_series(source, wanted)
+    if (here := await _remembered(source, wanted, found, allowance)) is not None:
+        return Leaf(None, here)
     if wanted.pushed is None or not len(found.ids):
         return Leaf(None, await _allowed(source, wanted, found, allowance))
     allowance.take(len(found.ids) * wanted.pushed.grid.steps)
@@ -221,6 +223,28 @@ async def read(source: Source, wanted: Read, allowance: Allowance) -> Leaf:
     native = _column(tables[1], "id", np.uint64) if found.histograms else np.empty(0, np.uint64)
     vector, rest = await asyncio.to_thread(_gridded, found, tables[0], native, wanted)
     return Leaf(vector, await _allowed(source, wanted, rest, allowance))
+
+
+async def _remembered(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Samples | None:
+    """The samples, when all of them are in memory; when they are not and are asked for again, they will be."""
+    if source.loader is None or not len(found.ids):
+        return None
+    samples, missing = await source.aside(_found, source, wanted, found, allowance)
+    source.loader.load_soon(source.tenant, missing, natives=found.histograms)
+    return samples  # type: ignore[no-any-return]
+
+
+def _found(
+    source: Source, wanted: Read, found: SeriesFound, allowance: Allowance
+) -> tuple[Samples | None, list[Missing]]:
+    between = bounds(wanted)
+    runs, missing = source.memory.samples.find(source.tenant, found.rising, *between)
+    if runs is None:
+        return None, missing
+    gathering = Gathering(runs, found.rising, found.order, *between)
+    allowance.take(int(gathering.begins[-1]))
+    begins, ts, v, start = gathering.samples(with_start=wanted.with_start)
+    return Samples(found.labels, begins, ts, v, None, None, start if len(start) and start.any() else None), missing
 
 
 async def _allowed(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Samples:
@@ -314,8 +338,9 @@ def _arranged(found: SeriesFound, floats: pa.Table, native: pa.Table | None = No
     counts[owner] = sizes
     # Whole series change places: cheaper by far than sorting samples.
     order = stretches(begins[by_label], sizes[by_label])
-    told = None if start is None or not start.any() else start[order]
-    return Samples(found.labels, begins_of(counts), ts[order], v[order], None, None, told)
+    told = start[order] if start is not None and start.any() else np.empty(0, np.int64)
+    begins, ts, v, told = rising(begins_of(counts), ts[order], v[order], told)
+    return Samples(found.labels, begins, ts, v, None, None, told if len(told) else None)
 
 
 def _merged(

@@ -31,6 +31,15 @@ def reached(begins: np.ndarray, ts: np.ndarray, times: np.ndarray) -> np.ndarray
 
 
 @compiled
+def fallen(v: np.ndarray) -> np.ndarray:
+    """Which samples are less than the one before: bool[n]. The first of a series is compared with another's."""
+    found = np.zeros(len(v), np.bool_)
+    for at in range(1, len(v)):
+        found[at] = v[at] < v[at - 1]
+    return found
+
+
+@compiled
 def _began(start: np.ndarray, ts: np.ndarray, first: int, start_ms: int) -> int:
     """When the counter of a window's first sample began, if that was within the window, where it was 0; else 0."""
     if not len(start) or not start_ms < start[first] < ts[first]:

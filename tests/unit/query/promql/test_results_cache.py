@@ -1,24 +1,21 @@
 """The cache of answers: never wrong, whatever arrives when, and only the new edge is evaluated."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.query.promql.arrivals import T0, Nobody, batch
 
 from gnomon_server.intake.writer import Intake, IntakeLimits
-from gnomon_server.model.batch import Batch, Rejections
-from gnomon_server.model.series import Kind, series_id
-from gnomon_server.model.tables import SAMPLES, SERIES
-from gnomon_server.query.promql.cache import Extent, ResultCache, Tide, in_a_row, key_of
+from gnomon_server.query.promql.caches.results import Extent, ResultCache, Tide, in_a_row, key_of
 from gnomon_server.query.promql.context import Options
 from gnomon_server.query.promql.door import PromqlDoor
+from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.values import Grid, Vector
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.tenants import TenantNumbers
 
-T0 = 1_760_000_400_000
 STEP = 15_000
 QUERIES = (
     "sum by (job) (rate(requests_total[1m]))",
@@ -28,53 +25,17 @@ QUERIES = (
 )
 
 
-class Nobody:
-    """Counts nothing."""
-
-    def count(self, name: str, value: float = 1, **labels: str) -> None:
-        """Not counted."""
-
-    def observe(self, name: str, value: float, **labels: str) -> None:
-        """Not observed."""
-
-
-def batch(points: list[tuple[int, int, float]]) -> Batch:
-    """Samples of (series, time, value)."""
-    ids = {number: series_id("requests_total", {"job": f"j{number}"}) for number, _, _ in points}
-    rows = [
-        {"day": T0 // 86_400_000, "metric": "requests_total", "id": ids[number], "kind": int(Kind.COUNTER), "rid": 0}
-        | {"service": "", "scope": "", "name": "requests_total", "labels": [("job", f"j{number}")]}
-        | {name: [] for name in "sifbj"}
-        for number in ids
-    ]
-    zero = np.zeros(len(points), np.int64)
-    columns = {
-        "id": np.array([ids[number] for number, _, _ in points], np.uint64),
-        "ts": np.array([at for _, at, _ in points], np.int64),
-        "v": np.array([value for _, _, value in points]),
-        "start": zero,
-        "sent": zero.astype(np.float64),
-        "exact": zero,
-    }
-    arrays = [pa.array(columns[field.name]).cast(field.type) for field in SAMPLES]
-    tables = {
-        "series": pa.RecordBatch.from_pylist(rows, SERIES),
-        "samples": pa.RecordBatch.from_arrays(arrays, schema=SAMPLES),
-    }
-    return Batch("default", tables, len(points), 1000, Rejections())
-
-
 async def test_it_is_never_wrong(store: DurableStore) -> None:
     """Samples arrive in order, late, and far too late, between queries whose window slides: always as without."""
     tenants = TenantNumbers(store)
     await tenants.load()
-    cache = ResultCache(1 << 20)
+    memory = Memory(results_bytes=1 << 20)
     intake = Intake(
         store, tenants, lambda *_: 0, Nobody(), IntakeLimits(commit_interval_s=0),
-        on_commit=lambda group: [cache.tide(who).arrived(at) for who, at in group.oldest_samples().items()],
+        on_commit=lambda group, stored: memory.committed(group.tables, group.oldest_samples(), stored=stored),
     )  # fmt: skip
     await intake.start()
-    door = PromqlDoor(store, tenants, cache=cache)
+    door = PromqlDoor(store, tenants, memory=memory)
     chance = np.random.default_rng(5)
     known = 0
     try:

@@ -1,0 +1,40 @@
+"""What the door remembers between queries, and how it hears that it no longer holds."""
+
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+
+from gnomon_server.query.promql.caches.results import ResultCache
+from gnomon_server.query.promql.caches.samples import SampleCache
+from gnomon_server.query.promql.caches.series import SeriesCache
+
+
+class Memory:
+    """All caches. Told of every commit, on the event loop, before its senders hear that it is stored.
+
+    Args:
+        results_bytes: what answers may weigh; 0: none are kept.
+        samples_bytes: what samples may weigh, and whether it is remembered which series there are; 0: neither.
+        on_look: told of each look, by cache (`results`, `samples`), whether something was found.
+    """
+
+    def __init__(
+        self, results_bytes: int = 0, samples_bytes: int = 0, on_look: Callable[[str, bool], object] = lambda *_: None
+    ) -> None:
+        self.results = ResultCache(results_bytes, lambda found: on_look("results", found))
+        self.samples = SampleCache(samples_bytes, lambda found: on_look("samples", found))
+        self.series = SeriesCache(on=samples_bytes > 0)
+
+    def committed(self, tables: Mapping[str, pa.Table], oldest_ms: Mapping[int, int], *, stored: bool) -> None:
+        """Rows are visible.
+
+        Args:
+            tables: by their names.
+            oldest_ms: how far back the samples reach, by the tenants' numbers.
+            stored: false: the commit has failed, and some of them may be visible or not.
+        """
+        if self.results:
+            for tenant, oldest in oldest_ms.items():
+                self.results.tide(tenant).arrived(oldest)
+        self.series.committed(tables)
+        self.samples.committed(tables, stored=stored)

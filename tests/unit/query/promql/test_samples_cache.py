@@ -1,0 +1,213 @@
+"""Samples in memory: never other ones than those in the store, whatever arrives when."""
+
+import asyncio
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.query.promql.arrivals import T0, Nobody, batch
+
+from gnomon_server.intake.group import Group
+from gnomon_server.intake.writer import Intake, IntakeLimits
+from gnomon_server.model.series import STALE_BITS, series_id
+from gnomon_server.model.tables import NATIVE_HISTOGRAMS
+from gnomon_server.query.promql.caches.chunks import HOUR_MS, Chunk, Gathering, Rows
+from gnomon_server.query.promql.caches.samples import Missing, SampleCache
+from gnomon_server.query.promql.context import Options
+from gnomon_server.query.promql.door import Answer, PromqlDoor
+from gnomon_server.query.promql.memory import Memory
+from gnomon_server.store.durable_store import DurableStore
+from gnomon_server.store.tenants import TenantNumbers
+
+STALE = np.uint64(STALE_BITS).view(np.float64)
+QUERIES = (
+    "sum by (job) (rate(requests_total[5m]))",
+    "requests_total",
+    'requests_total{job=~"j[13]"} offset 40m',
+    "count_over_time(requests_total[90m])",
+    "resets(requests_total[2h])",
+    "max_over_time(rate(requests_total[2m])[30m:1m])",
+)
+
+
+def same(one: Answer, other: Answer) -> None:
+    """Two answers are, to the last bit."""
+    assert list(one.value.labels) == list(other.value.labels)
+    assert np.array_equal(one.value.present, other.value.present)
+    there = other.value.present
+    assert np.array_equal(one.value.values[there], other.value.values[there])
+    assert (one.warnings, one.infos) == (other.warnings, other.infos)
+
+
+async def test_it_is_never_wrong(store: DurableStore) -> None:
+    """New series, late samples, samples twice, stale markers, counters that begin anew; reading goes on meanwhile."""
+    tenants = TenantNumbers(store)
+    await tenants.load()
+    looks: Counter[tuple[str, bool]] = Counter()
+    memory = Memory(samples_bytes=1 << 22, on_look=lambda cache, found: looks.update([(cache, found)]))
+    intake = Intake(
+        store, tenants, lambda *_: 0, Nobody(), IntakeLimits(commit_interval_s=0),
+        on_commit=lambda group, stored: memory.committed(group.tables, group.oldest_samples(), stored=stored),
+    )  # fmt: skip
+    await intake.start()
+    door, bare = PromqlDoor(store, tenants, memory=memory), PromqlDoor(store, tenants)
+    chance = np.random.default_rng(7)
+    try:
+        for turn in range(40):
+            now = T0 + turn * 180_000
+            late = int(chance.choice([0, 0, 0, 60_000, 4_000_000]))
+            points = [
+                (series, now - late - 15_000 * back + series, float(chance.integers(0, 1000)))
+                for series in range(2 + turn // 15)
+                for back in range(12)
+            ]
+            points += points[:2] if turn % 3 == 0 else []
+            points += [(1, now + 2, STALE)] if turn % 7 == 0 else []
+            await intake.submit(batch(points, T0 - 1 if turn % 2 else 0))
+            for text in QUERIES:
+                asked = {"start_ms": now - 3_600_000, "end_ms": now, "step_ms": 60_000, "tenant": "default"}
+                fresh = await bare.range(text, **asked, options=Options(pushdown=False))
+                same(await door.range(text, **asked, options=Options(pushdown=False)), fresh)
+            if turn % 5 == 0:
+                await door.loader.idle()
+    finally:
+        await intake.stop()
+        await door.close()
+        await bare.close()
+    assert looks["samples", True] > 100
+    assert looks["samples", False] > 5
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["add", "cover", "ask"]),
+            st.lists(
+                st.tuples(
+                    st.integers(1, 5), st.integers(0, 20), st.sampled_from([0.0, 1.5, 2.0, np.nan]), st.integers(0, 2)
+                ),
+                max_size=12,
+            ),
+        ),
+        max_size=12,
+    )
+)  # fmt: skip
+def test_a_chunk(turns: list[tuple[str, list[tuple[int, int, float, int]]]]) -> None:
+    """Against a dict: of two samples of one time the larger stays, NaN before all."""
+    chunk, said = Chunk(HOUR_MS), {}
+    chunk.tracked = np.arange(1, 5, dtype=np.uint64)
+    for what, points in turns:
+        rows = Rows(
+            np.array([point[0] for point in points], np.uint64),
+            np.array([HOUR_MS + point[1] for point in points], np.int64),
+            np.array([point[2] for point in points]),
+            np.array([point[3] for point in points], np.int64),
+        )
+        if what == "add":
+            chunk.add(rows)
+        elif what == "cover":
+            ours = rows.ids < 5
+            chunk.cover(np.arange(1, 5, dtype=np.uint64), rows.only(ours))
+        else:
+            continue
+        for series, at, value, _ in points:
+            if series < 5:
+                before = said.get((series, at), -np.inf)
+                said[series, at] = before if np.isnan(before) or value < before else value
+        wanted = np.array([1, 3, 4, 9], np.uint64)
+        order = np.array([2, 0, 1, 3])
+        gathering = Gathering([(HOUR_MS, run) for run in chunk.runs()], wanted, order, HOUR_MS + 2, HOUR_MS + 18)
+        begins, ts, v, _ = gathering.samples(with_start=True)
+        for series, place in zip(wanted.tolist(), order.tolist(), strict=True):
+            mine = slice(begins[place], begins[place + 1])
+            expected = sorted((at, value) for (one, at), value in said.items() if one == series and 2 <= at <= 18)
+            assert (ts[mine] - HOUR_MS).tolist() == [at for at, _ in expected]
+            assert np.array_equal(v[mine], [value for _, value in expected], equal_nan=True)
+
+
+IDS = np.sort(np.array([series_id("requests_total", {"job": f"j{number}"}) for number in range(3)], np.uint64))
+HOUR = T0 // HOUR_MS
+
+
+def filled(budget_bytes: int = 1 << 20, hours: int = 1) -> SampleCache:
+    """A cache with some hours of three series: a sample each."""
+    cache = SampleCache(budget_bytes)
+    for hour in range(HOUR, HOUR + hours):
+        missing = Missing(int(IDS[0]) >> 48, IDS, [hour])
+        cache.track(1, missing)
+        cache.cover(1, missing, Rows(IDS, np.full(3, hour * HOUR_MS), np.ones(3), np.zeros(3, np.int64)))
+    return cache
+
+
+def found(cache: SampleCache, hour: int = HOUR) -> int | None:
+    """How many samples it has of an hour; None: it does not know."""
+    runs, _ = cache.find(1, IDS, hour * HOUR_MS, (hour + 1) * HOUR_MS - 1)
+    return None if runs is None else sum(len(run.ts) for _, run in runs)
+
+
+def group(points: list[tuple[int, int, float]]) -> Group:
+    """A commit."""
+    return Group.of([(batch(points), 1)], lambda *_: 0)
+
+
+def test_a_commit_arrives() -> None:
+    """Of the series that are kept; of other tenants and hours nothing."""
+    cache = filled()
+    cache.committed(group([(0, T0 + 5, 1.0), (1, T0 + 2 * HOUR_MS, 1.0), (7, T0, 1.0)]).tables, stored=True)
+    assert found(cache) == 4
+    other = Group.of([(batch([(0, T0 + 1, 1.0)]), 2)], lambda *_: 0)
+    cache.committed(other.tables, stored=True)
+    assert found(cache) == 4
+
+
+def test_a_commit_that_failed() -> None:
+    """What of it is stored nobody knows: all is read again."""
+    cache = filled()
+    cache.committed(group([(0, T0, 1.0)]).tables, stored=False)
+    assert found(cache) is None
+    assert cache.bytes == 0
+
+
+def test_native_histograms() -> None:
+    """They are not kept, and not asked for again."""
+    cache = filled()
+    rows = pa.RecordBatch.from_pylist(
+        [{"id": int(IDS[0]), "ts": T0, "start": 0}],
+        pa.schema([NATIVE_HISTOGRAMS.field(name) for name in ("id", "ts", "start")]),
+    )
+    table = pa.Table.from_batches([rows]).append_column("tenant", pa.array([1], pa.uint32()))
+    cache.committed({"native_histograms": table}, stored=True)
+    runs, missing = cache.find(1, IDS, T0, T0)
+    assert (runs, missing) == (None, [])
+
+
+def test_the_budget() -> None:
+    """What was not asked for longest goes first; what is too much is not read."""
+    cache = filled(budget_bytes=1200, hours=10)
+    assert cache.bytes <= 1200
+    assert found(cache, HOUR) is None
+    assert found(cache, HOUR + 9) == 3
+    many = np.arange(1_000_000, dtype=np.uint64)
+    for _ in range(2):
+        assert cache.find(1, many, T0, T0)[1] == []
+
+
+def test_what_is_asked_again_is_read() -> None:
+    """The second time; and at once where the hour before is there."""
+    cache = SampleCache(1 << 20)
+    looked = [len(cache.find(2, IDS, T0, T0)[1]) for _ in range(2)]
+    assert looked == [0, 1]
+    assert len(filled().find(1, IDS, T0 + HOUR_MS, T0 + HOUR_MS)[1]) == 1
+
+
+async def test_closing_ends_reading(store: DurableStore) -> None:
+    """Nothing is left behind."""
+    tenants = TenantNumbers(store)
+    await tenants.load()
+    door = PromqlDoor(store, tenants, memory=Memory(samples_bytes=1 << 20))
+    door.loader.load_soon(1, [Missing(1, IDS, list(range(HOUR, HOUR + 50)))], natives=True)
+    await door.close()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "promql-load"]
