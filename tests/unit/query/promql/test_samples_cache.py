@@ -13,7 +13,7 @@ from gnomon_server.intake.group import Group
 from gnomon_server.intake.writer import Intake, IntakeLimits
 from gnomon_server.model.series import STALE_BITS, series_id
 from gnomon_server.model.tables import NATIVE_HISTOGRAMS
-from gnomon_server.query.promql.caches.chunks import HOUR_MS, Chunk, Gathering, Rows
+from gnomon_server.query.promql.caches.chunks import HOUR_MS, Chunk, Gathered, Rows
 from gnomon_server.query.promql.caches.samples import Missing, SampleCache
 from gnomon_server.query.promql.context import Options
 from gnomon_server.query.promql.door import Answer, PromqlDoor
@@ -119,8 +119,9 @@ def test_a_chunk(turns: list[tuple[str, list[tuple[int, int, float, int]]]]) -> 
                 said[series, at] = before if np.isnan(before) or value < before else value
         wanted = np.array([1, 3, 4, 9], np.uint64)
         order = np.array([2, 0, 1, 3])
-        gathering = Gathering([(HOUR_MS, run) for run in chunk.runs()], wanted, order, HOUR_MS + 2, HOUR_MS + 18)
-        begins, ts, v, _ = gathering.samples(with_start=True)
+        runs, between = [(HOUR_MS, run) for run in chunk.runs()], (HOUR_MS + 2, HOUR_MS + 18)
+        found = Gathered(runs, [()] * 4, wanted, order, between, with_start=True).whole()
+        begins, ts, v = found.begins, found.ts, found.v
         for series, place in zip(wanted.tolist(), order.tolist(), strict=True):
             mine = slice(begins[place], begins[place + 1])
             expected = sorted((at, value) for (one, at), value in said.items() if one == series and 2 <= at <= 18)

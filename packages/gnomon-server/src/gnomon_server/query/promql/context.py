@@ -9,7 +9,7 @@ import numpy as np
 from gnomon_server.errors import DeadlineExceeded, InvalidInput, TooLarge
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Node
-from gnomon_server.query.promql.values import Grid, Samples, Vector
+from gnomon_server.query.promql.values import Grid, Stored, Vector
 
 LOOKBACK_MS = 300_000
 MOST_SAMPLES = 50_000_000
@@ -56,7 +56,7 @@ class Context:
     query: Grid
     options: Options
     notes: Annotations
-    samples: Mapping[tuple[int, int], Samples]
+    samples: Mapping[tuple[int, int], Stored]
     evaluated: Mapping[tuple[int, int], Vector]
     started_s: float
     cancelled: Callable[[], bool]

@@ -155,7 +155,7 @@ class PromqlDoor:
             raise DeadlineExceeded("query_timeout", "query timed out in query execution") from None
         finally:
             gone.set()
-        return Answer(value, grid, notes.warnings, notes.infos, sum(len(leaf.samples.ts) for leaf in leaves))
+        return Answer(value, grid, notes.warnings, notes.infos, sum(leaf.samples.count for leaf in leaves))
 
 
 def _read(text: str, grid: Grid, options: Options) -> Expr:

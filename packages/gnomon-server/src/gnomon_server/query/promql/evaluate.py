@@ -51,9 +51,10 @@ def evaluate(node: Expr, ctx: Context) -> Value:  # noqa: C901, PLR0911 - a line
         case Paren():
             return evaluate(node.expr, ctx)
         case VectorSelector():
-            return _with_evaluated(node, _selected(node, ctx)[0], ctx)
+            blocks = ctx.samples[node.start, node.end].blocks()
+            return _with_evaluated(node, joined([_selected(node, block, ctx)[0] for block in blocks]), ctx)
         case MatrixSelector():
-            return _windows(node, ctx)
+            return _windows(node, ctx.samples[node.selector.start, node.selector.end].whole(), ctx)
         case Subquery():
             return _subquery(node, ctx)
         case Unary():
@@ -74,11 +75,23 @@ def _called(call: Call, ctx: Context) -> Value:
         return Vector.empty(ctx.grid.steps)  # of what is computed nothing is known
     if call.function in WITHOUT_ARGUMENTS:  # they evaluate what they want themselves
         return WITHOUT_ARGUMENTS[call.function](call, evaluate, ctx)
-    arguments = [evaluate(argument, ctx) for argument in call.args]
-    value = FUNCTIONS[call.function](call, arguments, ctx)
-    if isinstance(value, Vector) and len(call.args) == 1 and isinstance(call.args[0], MatrixSelector):
-        return _with_evaluated(call.args[0].selector, value, ctx, call)
-    return value
+    ranges = [argument for argument in call.args if isinstance(argument, MatrixSelector)]
+    if ranges:
+        return _over_range(call, ranges[0], ctx)
+    return FUNCTIONS[call.function](call, [evaluate(argument, ctx) for argument in call.args], ctx)
+
+
+def _over_range(call: Call, over: MatrixSelector, ctx: Context) -> Vector:
+    """A function of the ranges of a selector, some series after the other: none looks at two of them."""
+    others = [None if argument is over else evaluate(argument, ctx) for argument in call.args]
+    parts = []
+    for block in ctx.samples[over.selector.start, over.selector.end].blocks():
+        windows = _windows(over, block, ctx)
+        part = FUNCTIONS[call.function](call, [windows if other is None else other for other in others], ctx)
+        if not isinstance(part, Vector):
+            raise Internal("promql_types", f"{call.function} gave a {type(part).__name__}")
+        parts.append(part)
+    return _with_evaluated(over.selector, joined(parts), ctx, call)
 
 
 def _with_evaluated(selector: VectorSelector, vector: Vector, ctx: Context, call: Call | None = None) -> Vector:
@@ -107,9 +120,8 @@ def _signed(node: Unary, value: Value) -> Value:
     return Vector(value.labels, -value.values, value.present, value.rows, negative).without_names()
 
 
-def _selected(node: VectorSelector, ctx: Context) -> tuple[Vector, np.ndarray]:
+def _selected(node: VectorSelector, samples: Samples, ctx: Context) -> tuple[Vector, np.ndarray]:
     """The newest sample of each series within the lookback, and its position: int64[n_series, n_steps]."""
-    samples = ctx.samples[node.start, node.end]
     times = looked_at(node, ctx.grid, ctx.query)
     ctx.check(len(samples.labels) * len(times))
     after = samples.up_to(times)
@@ -129,8 +141,8 @@ def _timestamps(call: Call, ctx: Context) -> Vector:
     """`timestamp` and `start_timestamp` of a selector: those of the samples themselves."""
     selector = bare(call.args[0])
     assert isinstance(selector, VectorSelector)  # noqa: S101 - the caller has looked; for the type checker
-    vector, position = _selected(selector, ctx)
-    samples = ctx.samples[selector.start, selector.end]
+    samples = ctx.samples[selector.start, selector.end].whole()
+    vector, position = _selected(selector, samples, ctx)
     if call.function == "start_timestamp":
         column = np.zeros(len(samples.ts), np.int64) if samples.start is None else samples.start
     else:
@@ -141,8 +153,7 @@ def _timestamps(call: Call, ctx: Context) -> Vector:
     return Vector.of_floats(vector.labels, found / 1000, vector.present).without_names()
 
 
-def _windows(node: MatrixSelector, ctx: Context) -> Windows:
-    every = ctx.samples[node.selector.start, node.selector.end]
+def _windows(node: MatrixSelector, every: Samples, ctx: Context) -> Windows:
     samples = every.only(~every.stale) if every.stale.any() else every
     ends = looked_at(node.selector, ctx.grid, ctx.query)
     ctx.check(len(samples.labels) * len(ends))

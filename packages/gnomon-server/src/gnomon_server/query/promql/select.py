@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.series import Kind
-from gnomon_server.query.promql.caches.chunks import Gathering, rising
+from gnomon_server.query.promql.caches.chunks import Gathered, rising
 from gnomon_server.query.promql.caches.loading import Loader
 from gnomon_server.query.promql.caches.samples import Missing
 from gnomon_server.query.promql.caches.series import SeriesFound, Sought
@@ -29,7 +29,7 @@ from gnomon_server.query.promql.histograms.resets import detect_reset
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
-from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Vector
+from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Stored, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
 from gnomon_server.store.interface import QueryLimits, Store
 
@@ -114,7 +114,7 @@ class Leaf:
     """What was read for a selector: `vector`, where the engine has evaluated it, and `samples` of all other series."""
 
     vector: Vector | None
-    samples: Samples
+    samples: Stored
 
 
 # All labels, the name among them, sorted: as Labels wants them.
@@ -225,7 +225,7 @@ async def read(source: Source, wanted: Read, allowance: Allowance) -> Leaf:
     return Leaf(vector, await _allowed(source, wanted, rest, allowance))
 
 
-async def _remembered(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Samples | None:
+async def _remembered(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Stored | None:
     """The samples, when all of them are in memory; when they are not and are asked for again, they will be."""
     if source.loader is None or not len(found.ids):
         return None
@@ -236,15 +236,14 @@ async def _remembered(source: Source, wanted: Read, found: SeriesFound, allowanc
 
 def _found(
     source: Source, wanted: Read, found: SeriesFound, allowance: Allowance
-) -> tuple[Samples | None, list[Missing]]:
+) -> tuple[Stored | None, list[Missing]]:
     between = bounds(wanted)
     runs, missing = source.memory.samples.find(source.tenant, found.rising, *between)
     if runs is None:
         return None, missing
-    gathering = Gathering(runs, found.rising, found.order, *between)
-    allowance.take(int(gathering.begins[-1]))
-    begins, ts, v, start = gathering.samples(with_start=wanted.with_start)
-    return Samples(found.labels, begins, ts, v, None, None, start if len(start) and start.any() else None), missing
+    gathered = Gathered(runs, found.labels, found.rising, found.order, between, with_start=wanted.with_start)
+    allowance.take(gathered.count)
+    return gathered, missing
 
 
 async def _allowed(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Samples:

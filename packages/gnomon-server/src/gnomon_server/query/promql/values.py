@@ -4,9 +4,11 @@ Every array of a value has one row a series and one column a step: `[n_series, n
 query of one step. Arrays are never modified once they stand in a value; whoever changes one makes a new one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
@@ -131,6 +133,8 @@ class Vector:
 
 def joined(vectors: Sequence[Vector]) -> Vector:
     """The series of all, one after the other. They have as many steps; there is at least one."""
+    if len(vectors) == 1:
+        return vectors[0]
     labels = [labels for vector in vectors for labels in vector.labels]
     values = np.concatenate([vector.values for vector in vectors])
     present = np.concatenate([vector.present for vector in vectors])
@@ -146,6 +150,35 @@ def joined(vectors: Sequence[Vector]) -> Vector:
         rows.append(np.where(vector.rows == NO_ROW, NO_ROW, vector.rows + before))
         before += len(vector.histograms)
     return Vector(labels, values, present, np.concatenate(rows), concatenate(blocks), nameless)
+
+
+BLOCK = 250_000
+"""Samples that are looked at together: 2 MB a column, which caches hold, and allocators keep for the next ones."""
+
+
+class Stored(Protocol):
+    """The samples of a selector, wherever they are."""
+
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """Of each series."""
+
+    @property
+    def count(self) -> int:
+        """How many samples."""
+
+    def blocks(self) -> Iterator["Samples"]:
+        """Some series after the other, `BLOCK` samples or one series at a time; at least one block, maybe empty."""
+
+    def whole(self) -> "Samples":
+        """All at once."""
+
+
+def block_edges(begins: np.ndarray) -> list[tuple[int, int]]:
+    """The series of each block, from and up to, by where their samples begin: int64[n_series + 1]."""
+    cuts = np.searchsorted(begins, np.arange(BLOCK, int(begins[-1]), BLOCK), "left")
+    edges = np.unique(np.concatenate([[0], cuts, [len(begins) - 1]])).tolist()
+    return list(pairwise(edges)) or [(0, 0)]
 
 
 @dataclass(frozen=True)
@@ -170,6 +203,33 @@ class Samples:
     histograms: Histograms | None = None
     start: np.ndarray | None = None
     nameless: np.ndarray | None = None
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.ts)
+
+    def whole(self) -> "Samples":
+        """All at once."""
+        return self
+
+    def blocks(self) -> Iterator["Samples"]:
+        """Some series after the other; with native histograms all at once."""
+        edges = [(0, len(self.labels))] if self.rows is not None else block_edges(self.begins)
+        if len(edges) == 1:
+            yield self
+            return
+        for first, end in edges:
+            begin, stretch = self.begins[first], slice(self.begins[first], self.begins[end])
+            yield replace(
+                self,
+                labels=self.labels[first:end],
+                begins=self.begins[first : end + 1] - begin,
+                ts=self.ts[stretch],
+                v=self.v[stretch],
+                start=None if self.start is None else self.start[stretch],
+                nameless=None if self.nameless is None else self.nameless[first:end],
+            )
 
     @cached_property
     def owner(self) -> np.ndarray:

@@ -1,12 +1,13 @@
 """The samples of one metric in one hour, as far as somebody asks for them: sorted runs, and what has come since."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gnomon_server.query.promql.histograms.block import begins_of
 from gnomon_server.query.promql.loops import runs as loops
+from gnomon_server.query.promql.values import Labels, Samples, block_edges
 
 HOUR_MS = 3_600_000
 # A run is merged with the one before it when it has grown to this part of it: each sample moves a few times at most.
@@ -160,43 +161,60 @@ class Chunk:
         self.size_bytes = sum(run.size_bytes for run in self._runs) + self.covered.nbytes + self.tracked.nbytes
 
 
-class Gathering:
-    """The samples of some series out of the runs of several hours: counted first, so that a limit can be kept.
+class Gathered:
+    """The samples of some series, in the runs of several hours: `values.Stored`.
 
     Args:
         runs: with the beginning of the hour of each, in the order of the hours.
-        wanted: uint64[k], rising.
-        order: int64[k], the place of each in the result.
-        low_ms: from when.
-        high_ms: to when, both inclusive.
-
-    Attributes:
-        begins: int64[k + 1], where the samples of each series begin.
+        labels: of the series.
+        wanted: uint64[k], their ids, rising.
+        order: int64[k], the place of each among the labels.
+        between: from when to when, both inclusive.
+        with_start: whether it is wanted when counters began.
     """
 
     def __init__(
-        self, runs: Sequence[tuple[int, Run]], wanted: np.ndarray, order: np.ndarray, low_ms: int, high_ms: int
+        self,
+        runs: Sequence[tuple[int, Run]],
+        labels: Sequence[Labels],
+        wanted: np.ndarray,
+        order: np.ndarray,
+        between: tuple[int, int],
+        *,
+        with_start: bool,
     ) -> None:
-        self._runs, self._order = runs, order
-        self._stretches = [
-            loops.located(run.ids, run.begins, run.ts, wanted, _within(low_ms, base), _within(high_ms + 1, base))
-            for base, run in runs
-        ]
+        self.labels, self._runs, self._with_start = labels, runs, with_start
+        self._stretches = []
         counts = np.zeros(len(wanted), np.int64)
-        for first, end in self._stretches:
-            counts[order] += end - first
-        self.begins = begins_of(counts)
+        for base, run in runs:
+            low, high = (min(max(ms - base, 0), HOUR_MS) for ms in (between[0], between[1] + 1))
+            stretches = np.empty((2, len(wanted)), np.int64)
+            stretches[:, order] = loops.located(run.ids, run.begins, run.ts, wanted, low, high)
+            self._stretches.append(stretches)
+            counts += stretches[1] - stretches[0]
+        self._begins = begins_of(counts)
 
-    def samples(self, *, with_start: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """`begins`, `ts`, `v` and `start` as of Samples; `start` is empty where it is not wanted, or of none known."""
-        begins, total = self.begins, int(self.begins[-1])
-        told = with_start and any(len(run.start) for _, run in self._runs)
+    @property
+    def count(self) -> int:
+        """How many."""
+        return int(self._begins[-1])
+
+    def whole(self) -> Samples:
+        """All at once."""
+        return self._some(0, len(self.labels))
+
+    def blocks(self) -> Iterator[Samples]:
+        """Some series after the other."""
+        for first, end in block_edges(self._begins):
+            yield self._some(first, end)
+
+    def _some(self, first: int, end: int) -> Samples:
+        begins = self._begins[first : end + 1] - self._begins[first]
+        total = int(begins[-1])
+        told = self._with_start and any(len(run.start) for _, run in self._runs)
         ts, v, start = np.empty(total, np.int64), np.empty(total), np.empty(total if told else 0, np.int64)
-        reached = begins[:-1][self._order]
+        reached = begins[:-1].copy()
         for (base, run), stretches in zip(self._runs, self._stretches, strict=True):
-            loops.copied((run.ts, run.v, run.start), stretches, base, reached, (ts, v, start))
-        return rising(begins, ts, v, start)
-
-
-def _within(ms: int, base_ms: int) -> int:
-    return min(max(ms - base_ms, 0), HOUR_MS)
+            loops.copied((run.ts, run.v, run.start), stretches[:, first:end], base, reached, (ts, v, start))
+        begins, ts, v, start = rising(begins, ts, v, start)
+        return Samples(self.labels[first:end], begins, ts, v, None, None, start if start.any() else None)

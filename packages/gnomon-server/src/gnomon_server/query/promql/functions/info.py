@@ -51,7 +51,7 @@ def _info(call: Call, evaluate: Callable[[Any, Context], Value], ctx: Context) -
     # Info series are not enriched themselves.
     plain = ~_matched(base.labels, names)
     wanted = {_target(labels) for labels, is_plain in zip(base.labels, plain.tolist(), strict=True) if is_plain}
-    samples = ctx.samples[call.start, call.end]
+    samples = ctx.samples[call.start, call.end].whole()
     chosen = _matched(samples.labels, (*names, *data)) & _of_targets(samples.labels, wanted)
     times = reference_times(call, ctx.grid, ctx.query)
     infos = _looked_up(samples, np.flatnonzero(chosen), times, ctx.options.lookback_ms)

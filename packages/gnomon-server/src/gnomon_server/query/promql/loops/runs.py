@@ -52,7 +52,7 @@ def located(
 @compiled
 def copied(
     columns: tuple[np.ndarray, np.ndarray, np.ndarray],
-    stretches: tuple[np.ndarray, np.ndarray],
+    stretches: np.ndarray,
     base: int,
     reached: np.ndarray,
     into: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -61,7 +61,7 @@ def copied(
 
     Args:
         columns: `ts`, `v`, `start` of a run.
-        stretches: what `located` has found.
+        stretches: int64[2, k], what `located` has found.
         base: when the hour began.
         reached: int64[k], where each series goes on; moved on.
         into: int64, float64 and int64; the last may be empty: then it is not wanted.
@@ -70,7 +70,7 @@ def copied(
     into_ts, into_v, into_start = into
     for place in range(len(reached)):
         to = reached[place]
-        for at in range(stretches[0][place], stretches[1][place]):
+        for at in range(stretches[0, place], stretches[1, place]):
             into_ts[to], into_v[to] = base + ts[at], v[at]
             if len(into_start):
                 into_start[to] = start[at] if len(start) else 0
