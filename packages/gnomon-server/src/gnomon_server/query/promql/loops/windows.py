@@ -40,11 +40,9 @@ def fallen(v: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _began(start: np.ndarray, ts: np.ndarray, first: int, start_ms: int) -> int:
+def _began(start: int, first_ms: int, start_ms: int) -> int:
     """When the counter of a window's first sample began, if that was within the window, where it was 0; else 0."""
-    if not len(start) or not start_ms < start[first] < ts[first]:
-        return 0
-    return start[first]  # type: ignore[no-any-return]
+    return start if start_ms < start < first_ms else 0
 
 
 @compiled
@@ -107,13 +105,13 @@ def extrapolations(
         counter: whether they are counters.
     """
     low, high = bounds
-    found = np.ones(low.shape)
+    found, told = np.ones(low.shape), counter and len(start) > 0
     for one in range(low.shape[0]):
         for step in range(low.shape[1]):
             first, last = low[one, step], high[one, step] - 1
             if first <= last:
                 window = edges[0][step], edges[1][step]
-                began = _began(start, ts, first, window[0]) if counter else 0
+                began = _began(start[first], ts[first], window[0]) if told else 0
                 found[one, step] = _factor(
                     differences[one, step], start_values[first], (ts[first], ts[last]), window, last - first, began,
                     counter,
@@ -169,7 +167,7 @@ def rates(
         seconds: what the results are divided by.
     """
     low, high = bounds
-    values, present = np.zeros(low.shape), np.zeros(low.shape, np.bool_)
+    values, present, told = np.zeros(low.shape), np.zeros(low.shape, np.bool_), counter and len(start) > 0
     for one in range(low.shape[0]):
         resets = np.flatnonzero(anew[begins[one] : begins[one + 1]]) + begins[one] if counter else begins[:0]
         place = 0
@@ -177,12 +175,12 @@ def rates(
             first, last = low[one, step], high[one, step] - 1
             if last < first:
                 continue
-            began = _began(start, ts, first, edges[0][step]) if counter else 0
+            began = _began(start[first], ts[first], edges[0][step]) if told else 0
             if last == first and not began:
                 continue
             present[one, step] = True
             result = v[last] - v[first]
-            if counter:
+            if len(resets):
                 regained, place = _regained(v, resets, place, first, last)
                 result += regained
             if began:
