@@ -4,17 +4,13 @@ GNOMON_EXAMPLES makes the search longer.
 """
 
 import os
-from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import otlp_reference as reference
 import otlp_requests as requests
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gnomon_server.decode.otlp import rounds
 from gnomon_server.decode.otlp.attributes import AttributeTable
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.logs import decode_logs
@@ -49,13 +45,6 @@ def same(batch: Any, rows: Any) -> None:
         assert found == expected, name
     assert batch.records == rows.records
     assert batch.rejections.refused == rows.refused
-
-
-@pytest.fixture(autouse=True, params=[1, 48], ids=["in step", "one by one"], scope="module")
-def both_ways_of_scanning(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Few messages are scanned in a plain loop, many in rounds: every property holds for both."""
-    with mock.patch.object(rounds, "_FEW", request.param):
-        yield
 
 
 def context() -> DecodeContext:

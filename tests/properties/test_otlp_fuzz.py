@@ -16,7 +16,6 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from gnomon_server.decode.otlp import rounds
 from gnomon_server.decode.otlp.context import DecodeContext
 from gnomon_server.decode.otlp.from_json import to_protobuf
 from gnomon_server.decode.otlp.logs import decode_logs
@@ -37,12 +36,6 @@ VALUES = [
     {},
 ]
 PAIRS = [{"key": f"key.{number}", "value": value} for number, value in enumerate(VALUES)]
-
-
-@pytest.fixture(params=[1, 48], ids=["in step", "one by one"])
-def both_ways_of_scanning(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few messages are scanned in a plain loop, many in rounds: neither may break."""
-    monkeypatch.setattr(rounds, "_FEW", request.param)
 
 
 def trace_request() -> Any:
@@ -123,7 +116,6 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
     return bytes(body)
 
 
-@pytest.mark.usefixtures("both_ways_of_scanning")
 @pytest.mark.parametrize("signal", DECODERS)
 def test_mutated_requests_are_read_or_refused(signal: str) -> None:
     """Thousands of damaged requests through one context: InvalidInput or a valid batch, nothing else."""
@@ -140,7 +132,6 @@ def test_mutated_requests_are_read_or_refused(signal: str) -> None:
     assert read > CASES // 50  # the damage is not always fatal, else little was tried
 
 
-@pytest.mark.usefixtures("both_ways_of_scanning")
 @pytest.mark.parametrize("signal", DECODERS)
 def test_random_bytes_are_read_or_refused(signal: str) -> None:
     """Noise, and noise in the frame of a request."""
@@ -156,7 +147,6 @@ def test_random_bytes_are_read_or_refused(signal: str) -> None:
                 decode(body, context)
 
 
-@pytest.mark.usefixtures("both_ways_of_scanning")
 @pytest.mark.parametrize("signal", DECODERS)
 def test_damage_that_protobuf_accepts_reads_as_protobuf_reads_it(signal: str) -> None:
     """Where the generated classes still read the damaged bytes, the rows are those of the reference."""

@@ -5,10 +5,9 @@ import struct
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from gnomon_server.decode.otlp import rounds
 from gnomon_server.decode.otlp.context import DecodeContext
+from gnomon_server.decode.otlp.fields import UnusualError, varints
 from gnomon_server.decode.otlp.metrics import decode_metrics
-from gnomon_server.decode.otlp.rounds import UnusualError, varints
 from gnomon_server.decode.otlp.scan import Messages, scan
 from gnomon_server.decode.otlp.wire import DecodeError
 from gnomon_server.model.batch import Batch
@@ -29,12 +28,6 @@ def decoded(shape: bytes, *points: bytes) -> Batch:
     body = prefixed(b"\x0a", prefixed(b"\x12", prefixed(b"\x12", metric)))
     ExportMetricsServiceRequest.FromString(body)  # it is legal protobuf
     return decode_metrics(body, "t", DecodeContext())
-
-
-@pytest.fixture(autouse=True, params=[1, 48], ids=["in step", "one by one"])
-def both_ways_of_scanning(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few messages are scanned in a plain loop, many in rounds."""
-    monkeypatch.setattr(rounds, "_FEW", request.param)
 
 
 def test_unpacked_buckets_are_those_of_packed_ones() -> None:

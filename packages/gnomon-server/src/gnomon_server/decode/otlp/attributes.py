@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import values, wire
+from gnomon_server.decode.otlp.fields import Messages
 from gnomon_server.decode.otlp.pairs import BOOL, FLOAT, INT, JSON, TEXT, AttributeLimits, One, Pairs
-from gnomon_server.decode.otlp.rounds import Messages
 from gnomon_server.decode.otlp.scan import Pieces
 from gnomon_server.model.batch import Rejections
 

@@ -12,8 +12,6 @@ MAX_PARTS = 200_000
 """Events, links, exemplars, or attributes of one resource or scope: each becomes a message of its own."""
 MAX_FIELDS = 10_000_000
 """Fields of all records together, attributes included: a hundred bytes of arrays each."""
-MAX_FIELDS_OF_ONE = 2_000_000
-"""Fields of one record that is read by itself: a hundred bytes of tuples each."""
 
 
 def check_count(count: int, limit: int, what: str) -> None:

@@ -6,9 +6,9 @@ import pyarrow as pa
 from gnomon_server.decode.otlp import wire
 from gnomon_server.decode.otlp.columns import milliseconds, offsets
 from gnomon_server.decode.otlp.exemplars import Exemplars
+from gnomon_server.decode.otlp.fields import I64
 from gnomon_server.decode.otlp.points import STALE, Group, Points, series_ids
 from gnomon_server.decode.otlp.records import refuse
-from gnomon_server.decode.otlp.rounds import I64
 from gnomon_server.decode.otlp.scan import Pieces
 from gnomon_server.model.series import Kind
 from gnomon_server.model.tables import HISTOGRAM_VALUES, NATIVE_HISTOGRAMS

@@ -6,10 +6,10 @@ import numpy as np
 
 from gnomon_server.decode.otlp.context import NS_PER_DAY
 from gnomon_server.decode.otlp.exemplars import Exemplars
+from gnomon_server.decode.otlp.fields import I64
 from gnomon_server.decode.otlp.metric import Metric, SeriesRow
 from gnomon_server.decode.otlp.points import STALE, Group, Points
 from gnomon_server.decode.otlp.records import refuse
-from gnomon_server.decode.otlp.rounds import I64
 from gnomon_server.model.prometheus_names import bucket_bound
 from gnomon_server.model.series import Kind
 

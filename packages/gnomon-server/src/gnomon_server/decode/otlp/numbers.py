@@ -3,10 +3,10 @@
 import numpy as np
 
 from gnomon_server.decode.otlp.exemplars import Exemplars
+from gnomon_server.decode.otlp.fields import I64
 from gnomon_server.decode.otlp.metric import SeriesRow
 from gnomon_server.decode.otlp.points import STALE, Group, Points, series_ids
 from gnomon_server.decode.otlp.records import refuse
-from gnomon_server.decode.otlp.rounds import I64
 
 _EXACT = 1 << 53  # beyond this a float64 does not hold every integer
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.decode.otlp import columns
-from gnomon_server.decode.otlp.rounds import UnusualError, varints
+from gnomon_server.decode.otlp.fields import UnusualError, varints
 from gnomon_server.decode.otlp.scan import Pieces
 from gnomon_server.model.tables import ATTRIBUTES
 

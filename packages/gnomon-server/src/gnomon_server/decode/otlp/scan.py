@@ -1,7 +1,4 @@
-"""Protobuf read by NumPy: the fields of many messages of one type at once.
-
-A field costs about 20 ns (rounds.py says how) instead of the 60 ns of one attribute read from a parsed message, and no
-Python object is made for it.
+"""Protobuf as columns: the fields of many messages of one type at once, without a Python object for any of them.
 
 What ordinary encoders do not write (groups, a submessage sent in two pieces, unpacked numbers, a field cut short) is
 unusual: upb then rewrites the messages in their canonical form, or refuses them.
@@ -12,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gnomon_server.decode.otlp import wire
-from gnomon_server.decode.otlp.rounds import I32, I64, LEN, VARINT, Messages, UnusualError, fields, varints
+from gnomon_server.decode.otlp.fields import I32, I64, LEN, VARINT, Messages, UnusualError, fields, varints
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from gnomon_server.decode.otlp.bounds import MAX_RECORDS
 from gnomon_server.decode.otlp.columns import no_rows, offsets
-from gnomon_server.decode.otlp.rounds import I64, VARINT
+from gnomon_server.decode.otlp.fields import I64, VARINT
 from gnomon_server.decode.otlp.scan import Scanned
 from gnomon_server.decode.remote_write.buckets import Side, side
 from gnomon_server.decode.remote_write.context import MAX_MS, WriteContext

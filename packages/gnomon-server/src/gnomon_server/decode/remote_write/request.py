@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from gnomon_server.decode.otlp.fields import UnusualError
 from gnomon_server.decode.otlp.records import batch_of
-from gnomon_server.decode.otlp.rounds import UnusualError
 from gnomon_server.decode.otlp.wire import DecodeError
 from gnomon_server.decode.remote_write.context import WriteContext
 from gnomon_server.decode.remote_write.exemplars import Exemplars

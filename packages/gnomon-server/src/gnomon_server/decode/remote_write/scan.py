@@ -5,9 +5,9 @@ What ordinary encoders do not write raises UnusualError; the request is then rea
 
 import numpy as np
 
-from gnomon_server.decode.otlp import rounds
+from gnomon_server.decode.otlp import fields
 from gnomon_server.decode.otlp.bounds import MAX_FIELDS, check_count
-from gnomon_server.decode.otlp.rounds import UnusualError
+from gnomon_server.decode.otlp.fields import UnusualError
 from gnomon_server.decode.otlp.scan import Pieces, Scanned
 from gnomon_server.decode.remote_write.wire import Messages, stands_once, wire_type
 
@@ -17,15 +17,15 @@ _MAX_WIDTH = 10  # bytes of a varint
 
 def scan(version: Messages, message: str, pieces: Pieces) -> Scanned:
     """The fields of messages of one type that stand in these stretches."""
-    messages = rounds.Messages(pieces.body, pieces.data, pieces.starts, pieces.ends)
-    scanned = Scanned(messages, version.layouts[message], *rounds.fields(messages))
+    messages = fields.Messages(pieces.body, pieces.data, pieces.starts, pieces.ends)
+    scanned = Scanned(messages, version.layouts[message], *fields.fields(messages))
     _check(scanned)
     return scanned
 
 
 def whole(raws: list[bytes]) -> Pieces:
     """Messages given by their bytes, as stretches of one buffer."""
-    joined = rounds.Messages.joined(raws)
+    joined = fields.Messages.joined(raws)
     return Pieces(joined.body, joined.data, joined.starts, joined.ends - joined.starts)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gnomon_server.decode.otlp.bounds import MAX_PARTS, check_count
-from gnomon_server.decode.otlp.rounds import LEN, UnusualError
+from gnomon_server.decode.otlp.fields import LEN, UnusualError
 from gnomon_server.decode.otlp.scan import Scanned
 from gnomon_server.decode.otlp.values import text
 from gnomon_server.decode.remote_write.context import WriteContext

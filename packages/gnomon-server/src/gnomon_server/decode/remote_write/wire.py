@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from gnomon_server.decode.otlp.rounds import I64, LEN, VARINT
+from gnomon_server.decode.otlp.fields import I64, LEN, VARINT
 from gnomon_server.decode.otlp.wire import Field
 
 _Proto = descriptor_pb2.FieldDescriptorProto

@@ -7,7 +7,7 @@ result is zero.
 
 import numpy as np
 
-from gnomon_server.query.promql.loops.compiled import compiled
+from gnomon_server.compiled import compiled
 from gnomon_server.query.promql.loops.numbers import added, averaged, mean, quantile, summed, varied
 
 

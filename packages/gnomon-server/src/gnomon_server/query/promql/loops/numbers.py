@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gnomon_server.query.promql.loops.compiled import compiled
+from gnomon_server.compiled import compiled
 
 
 @compiled

@@ -6,7 +6,7 @@ began, rising within a series; `v` float64[n]; `start` int64[n], or empty where 
 
 import numpy as np
 
-from gnomon_server.query.promql.loops.compiled import compiled
+from gnomon_server.compiled import compiled
 
 
 @compiled

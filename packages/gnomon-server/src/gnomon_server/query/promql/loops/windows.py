@@ -7,7 +7,7 @@ What a function gives is [n_series, n_steps]; of an empty window it is zero.
 
 import numpy as np
 
-from gnomon_server.query.promql.loops.compiled import compiled
+from gnomon_server.compiled import compiled
 from gnomon_server.query.promql.loops.numbers import added, averaged, mean, quantile, summed, varied
 
 
