@@ -55,6 +55,10 @@ class Scanned:
         chosen: np.ndarray = (self.tag == (self.layout[name].number << 3 | wire_type)).nonzero()[0]
         return chosen
 
+    def has(self, name: str) -> bool:
+        """Whether any message has a field of bytes."""
+        return bool((self.tag == (self.layout[name].number << 3 | LEN)).any())
+
     def present(self, name: str, wire_type: int) -> np.ndarray:
         """bool[n]: which messages have the field."""
         result = np.zeros(len(self), np.bool_)

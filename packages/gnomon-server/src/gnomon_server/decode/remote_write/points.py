@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from gnomon_server.decode.otlp.bounds import check_count
+from gnomon_server.decode.otlp.columns import no_rows
 from gnomon_server.decode.otlp.scan import Pieces
-from gnomon_server.decode.remote_write.context import MAX_MS
+from gnomon_server.decode.remote_write.context import MAX_MS, WriteContext
 from gnomon_server.decode.remote_write.series import SeriesOf
 
 
@@ -16,6 +18,21 @@ class Owned:
 
     pieces: Pieces
     owner: np.ndarray
+
+
+class NoPoints:
+    """Of a kind that a request has none of, as most have no histograms and no exemplars."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.owner, self.at, self.good = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_)
+        self._rows = no_rows(schema)
+
+    def check(self, series: SeriesOf, context: WriteContext) -> None:
+        """Nothing to find out."""
+
+    def rows(self, series: SeriesOf) -> pa.RecordBatch:  # noqa: ARG002 - as of other points
+        """None."""
+        return self._rows
 
 
 def owned(counts: np.ndarray, pieces: Pieces, limit: int, what: str) -> Owned:

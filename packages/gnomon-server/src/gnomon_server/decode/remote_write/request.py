@@ -17,14 +17,17 @@ from gnomon_server.decode.otlp.wire import DecodeError
 from gnomon_server.decode.remote_write.context import WriteContext
 from gnomon_server.decode.remote_write.exemplars import Exemplars
 from gnomon_server.decode.remote_write.histograms import Histograms
+from gnomon_server.decode.remote_write.points import NoPoints
 from gnomon_server.decode.remote_write.samples import Samples
 from gnomon_server.decode.remote_write.series import SeriesOf
 from gnomon_server.decode.remote_write.version_1 import Request1
 from gnomon_server.decode.remote_write.version_2 import Request2
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.batch import Batch, Rejections, Sender
+from gnomon_server.model.tables import EXEMPLARS, NATIVE_HISTOGRAMS
 
 _NS_PER_MS = 1_000_000
+_NO_HISTOGRAMS, _NO_EXEMPLARS = NoPoints(NATIVE_HISTOGRAMS), NoPoints(EXEMPLARS)
 
 
 class Message(StrEnum):
@@ -92,7 +95,11 @@ def _decode(body: bytes, message: Message, tenant: str, context: WriteContext) -
             hint="say the message that is sent: application/x-protobuf;proto=" + " or ;proto=".join(Message),
         )
     series = SeriesOf(request, context, rejections)
-    points = (samples := Samples(request), histograms := Histograms(request), exemplars := Exemplars(request))
+    some = request.series.has
+    samples = Samples(request)
+    histograms = Histograms(request) if some("histograms") else _NO_HISTOGRAMS
+    exemplars = Exemplars(request) if some("exemplars") else _NO_EXEMPLARS
+    points = samples, histograms, exemplars
     series.refuse_undefined(np.bincount(np.concatenate([kind.owner for kind in points]), minlength=len(series)))
     for kind in points:
         kind.check(series, context)
@@ -110,7 +117,7 @@ def _decode(body: bytes, message: Message, tenant: str, context: WriteContext) -
 
 
 def _senders(
-    request: Request1 | Request2, series: SeriesOf, points: tuple[Samples | Histograms, ...]
+    request: Request1 | Request2, series: SeriesOf, points: tuple[Samples | Histograms | NoPoints, ...]
 ) -> tuple[Sender, ...]:
     """Each job's instances: how many of their points are stored, and the latest time that they wrote on one."""
     owner = np.concatenate([kind.owner for kind in points])
