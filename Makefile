@@ -44,6 +44,7 @@ chaos: setup ## kill -9 and power cuts under load (some twenty minutes)
 corpora: setup ## Prometheus' own PromQL suite, in every way (some five minutes)
 	$(BIN)/python -m tests.promqltest
 	$(BIN)/python -m tests.promqltest --no-pushdown --pinned
+	$(BIN)/python -m tests.promqltest --remembered
 	$(BIN)/python -m tests.promqltest --http
 
 docs: setup ## check the links and run the code blocks of the documentation

@@ -7,6 +7,8 @@ import numpy as np
 
 EXACT = 1e-9
 """Relative: values that are to be equal may be summed up in another order."""
+Points = dict[frozenset[tuple[str, str]], dict[float, float]]
+"""By labels and time."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Comparison:
 
     Attributes:
         series, expected_series: how many.
-        same_series: whether their labels and steps are the same.
+        same_series: whether their labels and steps are the same; or else, where one of several equals was to be chosen
+            (`topk`), whether each step has the same values.
         median, worst: relative difference of the values that both have.
         points: how many those are.
     """
@@ -61,10 +64,24 @@ def compare(body: bytes, expected: bytes, *, names: bool) -> Comparison:
     alike = (left == right) | (np.isnan(left) & np.isnan(right))
     relative = np.where(alike, 0.0, apart / scale) if pairs else np.array([np.inf])
     relative = np.nan_to_num(relative, nan=np.inf)
+    same = same or _same_values(ours, theirs)
     return Comparison(len(ours), len(theirs), same, len(pairs), float(np.median(relative)), float(relative.max()))
 
 
-def _points(body: bytes, *, names: bool) -> dict[frozenset[tuple[str, str]], dict[float, float]]:
+def _same_values(ours: Points, theirs: Points) -> bool:
+    """Whether each step has the same values, whatever series they belong to."""
+    steps: list[dict[float, list[float]]] = [{}, {}]
+    for found, points in zip(steps, (ours, theirs), strict=True):
+        for series in points.values():
+            for at, value in series.items():
+                found.setdefault(at, []).append(value)
+    return steps[0].keys() == steps[1].keys() and all(
+        len(mine) == len(steps[1][at]) and np.allclose(sorted(mine), sorted(steps[1][at]), EXACT, 0)
+        for at, mine in steps[0].items()
+    )
+
+
+def _points(body: bytes, *, names: bool) -> Points:
     found = {}
     for one in json.loads(body)["data"]["result"]:
         labels = frozenset(pair for pair in one["metric"].items() if names or pair[0] != "__name__")

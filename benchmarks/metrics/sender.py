@@ -31,7 +31,6 @@ class Sent:
 def send(address: str, slice_: Slice) -> Sent:
     """All requests of a slice; anything but 2xx, 429 and 503 ends the benchmark."""
     with slice_.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stored:
-
         connections = [http.client.HTTPConnection(address, timeout=120) for _ in slice_.shards]
 
         def run(connection: http.client.HTTPConnection, places: list[tuple[int, int]]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from tests.promqltest.door import DoorAsker
-from tests.promqltest.engine import engine, served, writing
+from tests.promqltest.engine import engine, remembering, served, writing
 from tests.promqltest.http import HttpAsker
 from tests.promqltest.pinned import pinned
 from tests.promqltest.run import CORPUS, Asker, Pinned, load, name_of, run, scenes, unpinned
@@ -28,13 +28,18 @@ needs_api = pytest.mark.skipif(
 )
 
 
+WAYS = ("by-kernels", "here", "remembered")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def askers() -> AsyncIterator[dict[bool, Asker]]:
-    """The door over the data of all scripts, with pushdown (True) and without (False)."""
+async def askers() -> AsyncIterator[dict[str, Asker]]:
+    """The door over the data of all scripts: by the engine's kernels, without them, from samples in memory."""
     async with engine() as (store, tenants), writing(store, tenants) as intake:
         await load([scene for path in [*THEIRS, *OURS] for scene in scenes(path)], intake)
         door = PromqlDoor(store, tenants)
-        yield {pushdown: DoorAsker(door, Options(pushdown=pushdown)) for pushdown in (True, False)}
+        async with remembering(store, tenants) as remembered:
+            asked = DoorAsker(door, Options()), DoorAsker(door, Options(pushdown=False)), remembered
+            yield dict(zip(WAYS, asked, strict=True))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -46,29 +51,29 @@ async def over_http() -> AsyncIterator[Asker]:
 
 @pytest.mark.corpus
 @needs_corpus
-@pytest.mark.parametrize("pushdown", [True, False], ids=["pushed-down", "in-numpy"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("path", THEIRS, ids=name_of)
-async def test_answers_are_prometheus_s(path: Path, *, pushdown: bool, askers: dict[bool, Asker]) -> None:
-    """Values and annotations, as Prometheus' own runner compares them; a third of them without the engine's kernels.
+async def test_answers_are_prometheus_s(path: Path, way: str, askers: dict[str, Asker]) -> None:
+    """Values and annotations, as Prometheus' own runner compares them; in the other ways a third of them.
 
     `make corpora` asks all of them in every way.
     """
-    await _all_exact(path, askers[pushdown], every=1 if pushdown else 3)
+    await _all_exact(path, askers[way], every=1 if way == "by-kernels" else 3)
 
 
 @pytest.mark.corpus
 @needs_corpus
 @pytest.mark.parametrize("path", THEIRS, ids=name_of)
-async def test_a_tenth_answers_the_same_at_all_times(path: Path, askers: dict[bool, Asker]) -> None:
+async def test_a_tenth_answers_the_same_at_all_times(path: Path, askers: dict[str, Asker]) -> None:
     """Pinned by `@`, an instant query is asked at five other times; `python -m tests.promqltest --pinned` does all."""
-    await _all_exact(path, askers[True], every=10, pin=pinned)
+    await _all_exact(path, askers["by-kernels"], every=10, pin=pinned)
 
 
-@pytest.mark.parametrize("pushdown", [True, False], ids=["pushed-down", "in-numpy"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("path", OURS, ids=name_of)
-async def test_our_own_cases_are_answered(path: Path, *, pushdown: bool, askers: dict[bool, Asker]) -> None:
+async def test_our_own_cases_are_answered(path: Path, way: str, askers: dict[str, Asker]) -> None:
     """What Prometheus' cases leave out, in their language."""
-    await _all_exact(path, askers[pushdown], pin=pinned)
+    await _all_exact(path, askers[way], pin=pinned)
 
 
 @pytest.mark.corpus

@@ -2,6 +2,7 @@
 
     python -m tests.promqltest                                all of the corpus, through the door
     python -m tests.promqltest --pinned --no-pushdown         each also pinned by `@`; everything in NumPy
+    python -m tests.promqltest --remembered                   from samples in memory, a few at a time
     python -m tests.promqltest --http --every 4 a.test        a quarter, over HTTP
     python -m tests.promqltest --verbose a.test               with a line for each evaluation
 
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.promqltest.door import DoorAsker
-from tests.promqltest.engine import engine, served, writing
+from tests.promqltest.engine import engine, remembering, served, writing
 from tests.promqltest.http import HttpAsker
 from tests.promqltest.pinned import pinned
 from tests.promqltest.run import CORPUS, Asker, Report, Scene, load, name_of, run, scenes, unpinned
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="ask each so manieth evaluation of a file")
     parser.add_argument("--pinned", action="store_true", help="ask instant queries at other times too, pinned by @")
     parser.add_argument("--no-pushdown", action="store_true", help="evaluate nothing in the engine")
+    parser.add_argument("--remembered", action="store_true", help="ask again until all samples are in memory")
     parser.add_argument("--http", action="store_true", help="over the HTTP API of a server")
     parser.add_argument("--verbose", action="store_true", help="name the exact ones too")
     arguments = parser.parse_args()
@@ -49,8 +51,11 @@ async def _all(files: Iterable[Path], arguments: argparse.Namespace) -> list[Rep
             return await _reported(played, HttpAsker(server.api), arguments)
     async with engine() as (store, tenants), writing(store, tenants) as intake:
         await load(every, intake)
-        asker = DoorAsker(PromqlDoor(store, tenants), Options(pushdown=not arguments.no_pushdown))
-        return await _reported(played, asker, arguments)
+        if arguments.remembered:
+            async with remembering(store, tenants) as asker:
+                return await _reported(played, asker, arguments)
+        door = PromqlDoor(store, tenants)
+        return await _reported(played, DoorAsker(door, Options(pushdown=not arguments.no_pushdown)), arguments)
 
 
 async def _reported(played: Mapping[str, Sequence[Scene]], asker: Asker, arguments: argparse.Namespace) -> list[Report]:

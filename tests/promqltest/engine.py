@@ -2,14 +2,21 @@
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest import mock
 
+from tests.promqltest.door import DoorAsker, RememberingAsker
 from tests.promqltest.run import Scene, load
 from tests.server import Server
 
 from gnomon_server.intake.writer import Intake, IntakeLimits
+from gnomon_server.query.promql import values
+from gnomon_server.query.promql.context import Options
+from gnomon_server.query.promql.door import PromqlDoor
+from gnomon_server.query.promql.memory import Memory
 from gnomon_server.store.durable_store import DurableStore
 from gnomon_server.store.supervisor import EngineSettings
 from gnomon_server.store.tenants import TenantNumbers
@@ -49,6 +56,18 @@ async def engine(folder: Path | None = None) -> AsyncIterator[tuple[DurableStore
             yield store, tenants
         finally:
             await store.stop()
+
+
+@asynccontextmanager
+async def remembering(store: DurableStore, tenants: TenantNumbers) -> AsyncIterator[RememberingAsker]:
+    """A door that keeps samples in memory, and evaluates a handful of them at a time."""
+    looks: Counter[tuple[str, bool]] = Counter()
+    memory = Memory(samples_bytes=1 << 28, on_look=lambda cache, found: looks.update([(cache, found)]))
+    door = PromqlDoor(store, tenants, memory=memory)
+    with mock.patch.object(values, "BLOCK", 7):
+        yield RememberingAsker(DoorAsker(door, Options()))
+    await door.close()
+    assert looks["samples", True] > looks["samples", False] / 3, looks
 
 
 @asynccontextmanager

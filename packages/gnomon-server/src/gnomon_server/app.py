@@ -41,6 +41,7 @@ from gnomon_server.query.promql.door import PromqlDoor
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.metadata import SeriesIndex
 from gnomon_server.query.sql.door import SqlDoor
+from gnomon_server.receive.edge import Edge
 from gnomon_server.receive.otlp import OtlpReceiver
 from gnomon_server.receive.otlp_grpc import OtlpGrpc
 from gnomon_server.receive.otlp_http import OtlpHttp
@@ -163,15 +164,14 @@ class App:
             self.intake, self._decode_context, int(settings.limits.future_s * 1e9), self.clock, self.registry
         )
         self._stops.append(("receiver", _closing(receiver.close)))
-        otlp_http = OtlpHttp(receiver, authenticator, settings.limits.body, budget, self.book)
+        edge = Edge(authenticator, settings.limits.body, budget, self.book)
+        otlp_http = OtlpHttp(receiver, edge)
         writes = RemoteWriteReceiver(
             self.intake, self._write_context, int(settings.limits.future_s * 1e9), self.clock, self.registry
         )
         self._stops.append(("remote-write", _closing(writes.close)))
-        remote_write = RemoteWrite(writes, authenticator, settings.limits.body, budget, self.book)
-        await self._listen_grpc(
-            OtlpGrpc(receiver, authenticator, settings.limits.body, budget, self.book, settings.tls)
-        )
+        remote_write = RemoteWrite(writes, edge)
+        await self._listen_grpc(OtlpGrpc(receiver, edge, settings.tls))
         await self._listen_http("otlp-http", settings.otlp.http, otlp_http.routes("otlp-http"))
         edges_in = [*otlp_http.routes("http"), *remote_write.routes("http")]
         await self._listen_http("http", settings.listen, [*edges_in, *self._api(authenticator)])

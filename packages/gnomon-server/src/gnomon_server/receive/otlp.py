@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
-from typing import Protocol
 
 import orjson
 
@@ -19,6 +18,7 @@ from gnomon_server.decode.otlp.metrics import decode_metrics
 from gnomon_server.decode.otlp.traces import decode_traces
 from gnomon_server.errors import GnomonError
 from gnomon_server.model.batch import Batch, Rejections
+from gnomon_server.receive.edge import Sink, count_stored
 from gnomon_server.selfmon.clock import Clock
 from gnomon_server.selfmon.registry import Registry
 
@@ -32,13 +32,6 @@ class Signal(StrEnum):
 
 
 _REJECTED = {Signal.TRACES: "rejectedSpans", Signal.METRICS: "rejectedDataPoints", Signal.LOGS: "rejectedLogRecords"}
-
-
-class Sink(Protocol):
-    """Who makes batches durable (intake.writer.Intake)."""
-
-    async def submit(self, batch: Batch) -> None:
-        """Return when the batch is stored."""
 
 
 class OtlpReceiver:
@@ -77,11 +70,7 @@ class OtlpReceiver:
         except GnomonError as error:
             self._registry.count("gnomon_refused_requests_total", signal=signal.value, reason=error.code)
             raise
-        self._registry.count("gnomon_received_records_total", batch.records, **labels)
-        for reason, count in batch.rejections.refused.items():
-            self._registry.count("gnomon_refused_records_total", count, signal=signal.value, reason=reason)
-        for reason, count in batch.rejections.altered.items():
-            self._registry.count("gnomon_altered_records_total", count, signal=signal.value, reason=reason)
+        count_stored(self._registry, batch, signal.value, protocol)
         return batch.rejections
 
     def _decode(self, signal: Signal, body: bytes, tenant: str, is_json: bool) -> Batch:

@@ -12,13 +12,9 @@ from urllib.parse import unquote
 import grpc
 import grpc.aio
 
-from gnomon_server.access.authenticator import Authenticator
-from gnomon_server.access.tokens import Scope
 from gnomon_server.errors import GnomonError, Internal, RetryableError, Unsupported
+from gnomon_server.receive.edge import Edge
 from gnomon_server.receive.otlp import OtlpReceiver, Signal, protobuf_response
-from gnomon_server.selfmon.turned_away import DoorBook
-from gnomon_server.transport.body import BodyBudget
-from gnomon_server.transport.limits import BodyLimits
 from gnomon_server.transport.reply import grpc_reply
 from gnomon_server.transport.tls import TlsSettings
 
@@ -36,15 +32,8 @@ _MAX_RPCS = 256
 class OtlpGrpc:
     """The gRPC listener. `start` binds and returns the port; `stop` lets running requests end."""
 
-    def __init__(
-        self, receiver: OtlpReceiver, authenticator: Authenticator, limits: BodyLimits, budget: BodyBudget,
-        book: DoorBook, tls: TlsSettings | None = None,
-    ) -> None:  # fmt: skip
-        self._receiver = receiver
-        self._authenticator = authenticator
-        self._limits = limits
-        self._budget = budget
-        self._book = book
+    def __init__(self, receiver: OtlpReceiver, edge: Edge, tls: TlsSettings | None = None) -> None:
+        self._receiver, self._edge = receiver, edge
         self._tls = tls
         self._server: grpc.aio.Server | None = None
 
@@ -53,7 +42,7 @@ class OtlpGrpc:
         server = grpc.aio.server(
             maximum_concurrent_rpcs=_MAX_RPCS,
             options=[
-                ("grpc.max_receive_message_length", self._limits.max_decoded_bytes),
+                ("grpc.max_receive_message_length", self._edge.limits.max_decoded_bytes),
                 ("grpc.so_reuseport", 0),  # else a second server would silently share the port
                 ("grpc.server_handshake_timeout_ms", 10_000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -116,13 +105,12 @@ class OtlpGrpc:
         if isinstance(error, RetryableError | Internal):
             return
         agent = next((str(value) for key, value in context.invocation_metadata() or () if key == "user-agent"), "")
-        self._book.turn_away("otlp-grpc", error.code, _host(context.peer()), seen, agent)
+        self._edge.book.turn_away("otlp-grpc", error.code, _host(context.peer()), seen, agent)
 
     async def _take(self, signal: Signal, body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        grant = self._authenticator.authenticate(headers)
-        grant.require(Scope.INGEST)
-        with self._budget.lease() as lease:
+        grant = self._edge.grant(headers)
+        with self._edge.budget.lease() as lease:
             lease.take(len(body))
             return protobuf_response(await self._receiver.take(signal, body, grant.tenant, "grpc"))
 

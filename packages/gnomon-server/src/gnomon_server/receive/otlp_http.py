@@ -1,18 +1,16 @@
 """OTLP over HTTP: POST /v1/traces, /v1/metrics, /v1/logs; protobuf or JSON; gzip, deflate, zstd."""
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gnomon_server.access.authenticator import Authenticator
-from gnomon_server.access.tokens import Scope
 from gnomon_server.errors import GnomonError, InvalidInput, Unsupported
+from gnomon_server.receive.edge import Edge
 from gnomon_server.receive.otlp import OtlpReceiver, Signal, json_response, protobuf_response
-from gnomon_server.selfmon.turned_away import DoorBook
-from gnomon_server.transport.body import BodyBudget, read_body
-from gnomon_server.transport.limits import BodyLimits
-from gnomon_server.transport.reply import otlp_http_reply
-from gnomon_server.transport.strangers import note
+from gnomon_server.transport.body import read_body
+from gnomon_server.transport.reply import HttpReply, otlp_http_reply
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 
@@ -20,39 +18,18 @@ _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 class OtlpHttp:
     """The routes."""
 
-    def __init__(
-        self,
-        receiver: OtlpReceiver,
-        authenticator: Authenticator,
-        limits: BodyLimits,
-        budget: BodyBudget,
-        book: DoorBook,
-    ) -> None:
-        self._receiver = receiver
-        self._authenticator = authenticator
-        self._limits = limits
-        self._budget = budget
-        self._book = book
+    def __init__(self, receiver: OtlpReceiver, edge: Edge) -> None:
+        self._receiver, self._edge = receiver, edge
 
     def routes(self, listener: str) -> list[Route]:
         """One route a signal, for the listener of that name."""
-        return [Route(f"/v1/{signal.value}", self._endpoint(signal, listener), methods=["POST"]) for signal in Signal]
+        takes = {signal.value: partial(self._take, signal) for signal in Signal}
+        endpoints = {name: self._edge.endpoint(listener, take, _reply) for name, take in takes.items()}
+        return [Route(f"/v1/{name}", endpoint, methods=["POST"]) for name, endpoint in endpoints.items()]
 
-    def _endpoint(self, signal: Signal, listener: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  (Starlette's endpoint type)
-        async def endpoint(request: Request) -> Response:
-            content_type = request.headers.get("content-type", "")
-            try:
-                return await self._take(signal, request, content_type)
-            except GnomonError as error:
-                note(self._book, listener, error, request.scope)
-                reply = otlp_http_reply(error, content_type)
-                return Response(reply.body, reply.status, reply.headers)
-
-        return endpoint
-
-    async def _take(self, signal: Signal, request: Request, content_type: str) -> Response:
-        grant = self._authenticator.authenticate(request.headers)
-        grant.require(Scope.INGEST)
+    async def _take(self, signal: Signal, request: Request) -> Response:
+        grant = self._edge.grant(request.headers)
+        content_type = request.headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
         if media_type not in (_PROTOBUF, _JSON):
             raise Unsupported(
@@ -60,13 +37,17 @@ class OtlpHttp:
                 hint=f"send {_PROTOBUF} or {_JSON}",
             )  # fmt: skip
         is_json = media_type == _JSON
-        with self._budget.lease() as lease:
-            body = await read_body(request.receive, request.headers, self._limits, lease)
+        with self._edge.budget.lease() as lease:
+            body = await read_body(request.receive, request.headers, self._edge.limits, lease)
             _check_kind(body, is_json=is_json)
             protocol = "http/json" if is_json else "http/protobuf"
             rejections = await self._receiver.take(signal, body, grant.tenant, protocol, is_json=is_json)
         answer = json_response(signal, rejections) if is_json else protobuf_response(rejections)
         return Response(answer, media_type=media_type)
+
+
+def _reply(error: GnomonError, request: Request) -> HttpReply:
+    return otlp_http_reply(error, request.headers.get("content-type", ""))
 
 
 def _check_kind(body: bytes, *, is_json: bool) -> None:

@@ -8,22 +8,19 @@ the rest is stored (partial write).
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gnomon_server.access.authenticator import Authenticator
-from gnomon_server.access.tokens import Scope
 from gnomon_server.decode.remote_write.context import WriteContext
 from gnomon_server.decode.remote_write.request import Decoded, Message, decode_write
 from gnomon_server.errors import GnomonError, InvalidInput, Unsupported
-from gnomon_server.receive.otlp import Sink
+from gnomon_server.receive.edge import Edge, Sink, count_stored
 from gnomon_server.selfmon.clock import Clock
 from gnomon_server.selfmon.registry import Registry
-from gnomon_server.selfmon.turned_away import DoorBook
-from gnomon_server.transport.body import BodyBudget, BodyLease, read_body
-from gnomon_server.transport.limits import BodyLimits
+from gnomon_server.transport.body import BodyLease, read_body
 from gnomon_server.transport.reply import http_reply
 from gnomon_server.transport.snappy import declared_bytes, decompress_block
 from gnomon_server.transport.strangers import note
@@ -64,9 +61,7 @@ class RemoteWriteReceiver:
             self._registry.count("gnomon_refused_requests_total", signal="metrics", reason=error.code)
             raise
         decoded = decoded.less(decoded.batch.rejections.refused["series_limit"])  # which intake has refused
-        self._registry.count("gnomon_received_records_total", decoded.batch.records, **labels)
-        for reason, count in decoded.batch.rejections.refused.items():
-            self._registry.count("gnomon_refused_records_total", count, signal="metrics", reason=reason)
+        count_stored(self._registry, decoded.batch, "metrics", _PROTOCOLS[message])
         return decoded
 
     def _decode(self, body: Callable[[], bytes], message: Message, tenant: str) -> Decoded:
@@ -77,45 +72,26 @@ class RemoteWriteReceiver:
 class RemoteWrite:
     """The routes."""
 
-    def __init__(
-        self,
-        receiver: RemoteWriteReceiver,
-        authenticator: Authenticator,
-        limits: BodyLimits,
-        budget: BodyBudget,
-        book: DoorBook,
-    ) -> None:
-        self._receiver = receiver
-        self._authenticator = authenticator
-        self._limits = limits
-        self._budget = budget
-        self._book = book
+    def __init__(self, receiver: RemoteWriteReceiver, edge: Edge) -> None:
+        self._receiver, self._edge = receiver, edge
 
     def routes(self, listener: str) -> list[Route]:
         """One route a path, for the listener of that name."""
-
-        async def endpoint(request: Request) -> Response:
-            try:
-                return await self._take(request, listener)
-            except GnomonError as error:
-                note(self._book, listener, error, request.scope)
-                reply = http_reply(error)
-                return Response(reply.body, reply.status, reply.headers)
-
+        take = partial(self._take, listener)
+        endpoint = self._edge.endpoint(listener, take, lambda error, _: http_reply(error))
         return [Route(path, endpoint, methods=["POST"]) for path in PATHS]
 
-    async def _take(self, request: Request, listener: str) -> Response:
-        grant = self._authenticator.authenticate(request.headers)
-        grant.require(Scope.INGEST)
+    async def _take(self, listener: str, request: Request) -> Response:
+        grant = self._edge.grant(request.headers)
         message = message_of(request.headers.get("content-type", ""))
-        with self._budget.lease() as lease:
+        with self._edge.budget.lease() as lease:
             body, sent_bytes = await self._body(request, lease)
             decoded = await self._receiver.take(body, sent_bytes, message, grant.tenant)
         headers = written_headers(decoded)
         error = partial_write(decoded)
         if error is None:
             return Response(status_code=204, headers=headers)
-        note(self._book, listener, error, request.scope)
+        note(self._edge.book, listener, error, request.scope)
         reply = http_reply(error)
         return Response(reply.body, reply.status, {**reply.headers, **headers})
 
@@ -126,13 +102,13 @@ class RemoteWrite:
         """
         encoding = request.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "snappy"):
-            decoded = await read_body(request.receive, request.headers, self._limits, lease)
+            decoded = await read_body(request.receive, request.headers, self._edge.limits, lease)
             return (lambda: decoded), int(request.headers.get("content-length", len(decoded)))
         headers = {name: value for name, value in request.headers.items() if name != "content-encoding"}
-        raw = await read_body(request.receive, headers, self._limits, lease)
+        raw = await read_body(request.receive, headers, self._edge.limits, lease)
         # Taken here and not in the decoding thread, which may still run when this request's lease has ended.
-        lease.take(declared_bytes(raw, self._limits.max_decoded_bytes))
-        return (lambda: decompress_block(raw, self._limits.max_decoded_bytes)), len(raw)
+        lease.take(declared_bytes(raw, self._edge.limits.max_decoded_bytes))
+        return (lambda: decompress_block(raw, self._edge.limits.max_decoded_bytes)), len(raw)
 
 
 def message_of(content_type: str) -> Message:

@@ -136,7 +136,7 @@ class Database(Operations[bool]):
         super().__init__(engines.client)
         url = engine.url
         backend = url.get_backend_name()
-        self._dialect = dialect
+        self._dialect = dialect  # a weak reference that is gone calls nobody
         self._ansi_quotes = backend not in {"mysql", "mariadb"}
         self._labels = server_labels(SYSTEMS.get(backend, backend), url.database, url.host, url.port)
         at = f"{url.host}:{url.port}" if url.port else url.host or ""

@@ -37,23 +37,6 @@ class Groups:
     of: np.ndarray
     keys: list[Labels]
 
-    @property
-    def order(self) -> np.ndarray:
-        """The series, group after group: int64[n_series]."""
-        return np.argsort(self.of, kind="stable")
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """How many series each has: int64[n_groups]."""
-        return np.bincount(self.of, minlength=len(self.keys))
-
-    @property
-    def begins(self) -> np.ndarray:
-        """Where each begins in `order`: int64[n_groups]."""
-        sizes = self.sizes
-        before: np.ndarray = np.cumsum(sizes) - sizes
-        return before
-
     def counts(self, there: np.ndarray) -> np.ndarray:
         """How many series of each are there: int64[n_groups, n_steps]."""
         found: np.ndarray = loops.counts(there, self.of, len(self.keys))
@@ -110,7 +93,7 @@ def _judge(node: Aggregate, number: np.ndarray, ctx: Context) -> None:
 
 
 def _of_groups(groups: Groups, values: np.ndarray, present: np.ndarray) -> Vector:
-    nameless = np.logical_or.reduceat(groups.vector.nameless[groups.order], groups.begins)
+    nameless = np.bincount(groups.of, groups.vector.nameless, len(groups.keys)) > 0
     return Vector.of_floats(groups.keys, values, present, nameless)
 
 
@@ -184,7 +167,7 @@ def _picked(node: Aggregate, groups: Groups, number: np.ndarray, ctx: Context) -
     if node.op == "limit_ratio":
         return _kept(vector, vector.present & _sampled(vector, number))
     floats = _floats_only(node, groups, ctx) if node.op in ("topk", "bottomk") else vector.present
-    rank = _ranks(node.op, groups, floats)
+    rank = loops.ranks(vector.values, floats, groups.of, _BY_VALUE[node.op])
     keep = floats & (rank < number.astype(np.int64)[None, :])
     if ctx.grid.steps > 1 or node.op == "limitk":
         return _kept(vector, keep)
@@ -199,20 +182,6 @@ def _kept(vector: Vector, keep: np.ndarray) -> Vector:
     return vector.where(keep).kept()
 
 
-def _ranks(op: str, groups: Groups, there: np.ndarray) -> np.ndarray:
-    """The place of each sample among those of its group at its step: int64[n_series, n_steps]; NaN comes last."""
-    values = groups.vector.values
-    sort_by = np.zeros(values.shape) if op == "limitk" else -values if op == "topk" else values
-    series = np.arange(len(values))
-    rank = np.empty(values.shape, np.int64)
-    for step in range(values.shape[1]):
-        # Last key first: by group, what is there before what is not, numbers before NaN, by value, in order.
-        keys = (series, sort_by[:, step], np.isnan(sort_by[:, step]), ~there[:, step], groups.of)
-        order = np.lexsort(keys)
-        rank[order, step] = series - np.repeat(groups.begins, groups.sizes)
-    return rank
-
-
 def _sampled(vector: Vector, ratio: np.ndarray) -> np.ndarray:
     """Which series a ratio takes: by the hash of their labels, so that r and r - 1 share none and miss none."""
     text = ("\xff".join(f"{name}\xff{value}" for name, value in labels) + "\xff" for labels in vector.labels)
@@ -224,6 +193,7 @@ def _sampled(vector: Vector, ratio: np.ndarray) -> np.ndarray:
 
 
 _PICKS = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
+_BY_VALUE = MappingProxyType({"topk": 1.0, "bottomk": -1.0, "limitk": 0.0})
 
 # Values as labels -----------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from gnomon_server.query.promql.functions.arguments import bare
 from gnomon_server.query.promql.functions.over_ranges import COUNTER_FUNCTIONS, NAME_KEEPING, doubt_counters
 from gnomon_server.query.promql.functions.table import FUNCTIONS, WITHOUT_ARGUMENTS
 from gnomon_server.query.promql.histograms.arithmetic import negated
-from gnomon_server.query.promql.histograms.block import GAUGE, UNKNOWN, Histograms
+from gnomon_server.query.promql.histograms.block import GAUGE, UNKNOWN, Histograms, begins_of
 from gnomon_server.query.promql.ranges import picked
 from gnomon_server.query.promql.times import looked_at, span_ms, subquery_grid
 from gnomon_server.query.promql.values import NO_ROW, Samples, Scalar, String, Value, Vector, Windows, joined
@@ -176,7 +176,7 @@ def _subquery(node: Subquery, ctx: Context) -> Windows:
     inner = ctx.on(subquery_grid(node, ctx.grid, ctx.query))
     ends = looked_at(node, ctx.grid, ctx.query)
     length = span_ms(node.range, ctx.query)
-    samples = _flattened(evaluate(node.expr, inner), inner) if inner.grid.steps > 0 else _no_samples()
+    samples = _flattened(evaluate(node.expr, inner), inner) if inner.grid.steps > 0 else Samples.none()
     ctx.check(len(samples.labels) * len(ends))
     return Windows(samples, samples.up_to(ends - length), samples.up_to(ends), ends - length, ends, length)
 
@@ -189,7 +189,7 @@ def _flattened(value: Value, ctx: Context) -> Samples:
     if not isinstance(value, Vector):
         raise Internal("promql_types", f"a subquery of a {type(value).__name__} was let through")
     present = value.present
-    begins = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int64)
+    begins = begins_of(present.sum(axis=1))
     ts = np.broadcast_to(ctx.grid.times, present.shape)[present]
     rows = None if value.rows is None else value.rows[present]
     native = None if value.histograms is None else _unhinted(value.histograms)
@@ -199,10 +199,6 @@ def _flattened(value: Value, ctx: Context) -> Samples:
 def _unhinted(block: Histograms) -> Histograms:
     """Without saying which follow a reset: a subquery repeats samples, and passes over others."""
     return replace(block, hint=np.where(block.hint == GAUGE, GAUGE, UNKNOWN).astype(np.uint8))
-
-
-def _no_samples() -> Samples:
-    return Samples((), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
 def range_vector(windows: Value) -> Samples:

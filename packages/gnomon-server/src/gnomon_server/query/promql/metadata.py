@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from gnomon_server.errors import TooLarge
 from gnomon_server.query.promql.plan import Read
-from gnomon_server.query.promql.select import Source, bounds, condition, nothing, read_samples
+from gnomon_server.query.promql.select import Source, bounds, condition, label_sets, read_samples
+from gnomon_server.query.promql.statements import ALL_LABELS, BETWEEN, DAYS
 from gnomon_server.query.promql.values import NAME, Labels, Samples
 from gnomon_server.query.sql.door import NO_TENANT, Tenants
 from gnomon_server.query.syntax.matchers import Matcher
@@ -30,11 +31,6 @@ _TYPE = (
     "'unknown', type)"
 )
 _PLACEHOLDER = re.compile(r"\{(name|value|item)(\d+):")
-_DAYS = (
-    "day BETWEEN toDate(fromUnixTimestamp64Milli({low:Int64}, 'UTC')) AND "
-    "toDate(fromUnixTimestamp64Milli({high:Int64}, 'UTC'))"
-)
-_BETWEEN = "ts >= fromUnixTimestamp64Milli({low:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({high:Int64}, 'UTC')"
 _MOST_EXEMPLARS = 100_000
 _MOST_ROWS = 2_000_000  # of an answer: series, names, values
 
@@ -78,9 +74,8 @@ class SeriesIndex:
         """
         where, params = self._where(tenant, sets, window)
         found = await self._ask(
-            "SELECT toJSONString(pairs) AS shown FROM (SELECT mapSort(mapFilter((name, value) -> value != '', "
-            f"mapConcat(map('{NAME}', any(metric)::String), any(labels)::Map(String, String)))) AS pairs FROM series "
-            f"WHERE {where} GROUP BY id) ORDER BY pairs::Array(Tuple(String, String)){_cut(limit)}",
+            f"SELECT toJSONString(pairs) AS shown FROM (SELECT {ALL_LABELS} AS pairs FROM series WHERE {where} "
+            f"GROUP BY id) ORDER BY pairs::Array(Tuple(String, String)){_cut(limit)}",
             params,
             {"output_format_json_escape_forward_slashes": 0},
         )
@@ -126,14 +121,13 @@ class SeriesIndex:
         where, params = self._where(tenant, sets, window)
         series, found = await asyncio.gather(
             self._ask(
-                "SELECT id, any(metric) AS name, any(labels) AS pairs FROM series WHERE "
-                f"{where} AND id IN (SELECT id FROM exemplars WHERE tenant = {{tenant:UInt32}} AND {_BETWEEN}) "
-                "GROUP BY id ORDER BY id",
+                f"SELECT id, {ALL_LABELS} AS pairs FROM series WHERE {where} AND id IN "
+                f"(SELECT id FROM exemplars WHERE tenant = {{tenant:UInt32}} AND {BETWEEN}) GROUP BY id ORDER BY id",
                 params,
             ),
             self._ask(
                 "SELECT id, toUnixTimestamp64Milli(ts) AS at, v, lower(hex(trace_id)) AS trace_id, "
-                f"lower(hex(span_id)) AS span_id, s FROM exemplars WHERE tenant = {{tenant:UInt32}} AND {_BETWEEN} "
+                f"lower(hex(span_id)) AS span_id, s FROM exemplars WHERE tenant = {{tenant:UInt32}} AND {BETWEEN} "
                 f"AND id IN (SELECT id FROM series WHERE {where}) ORDER BY id, ts LIMIT {_MOST_EXEMPLARS + 1}",
                 params,
             ),
@@ -146,7 +140,7 @@ class SeriesIndex:
     async def samples(self, tenant: str, matchers: tuple[Matcher, ...], window: tuple[int, int]) -> Samples:
         """The samples as they are stored, stale markers among them, series sorted by their labels."""
         source, read = Source(self._store, self._number(tenant), self._limits), _read(matchers, window)
-        return nothing() if window[1] < max(window[0], 0) else await read_samples(source, read)
+        return Samples.none() if window[1] < max(window[0], 0) else await read_samples(source, read)
 
     async def cardinality(self, tenant: str, today_ms: int, limit: int) -> Cardinality:
         """What the series of today are made of, as far as `limit` each."""
@@ -171,9 +165,7 @@ class SeriesIndex:
             ),
         )
         counted = totals.to_pylist()[0]
-        ranked = [
-            list(zip(_texts(table), table["n"].to_pylist(), strict=True)) for table in (metrics, labels, sizes, values)
-        ]
+        ranked = (_ranked(table) for table in (metrics, labels, sizes, values))
         return Cardinality(counted["n"], counted["pairs"], *ranked)
 
     def _number(self, tenant: str) -> int:
@@ -190,7 +182,7 @@ class SeriesIndex:
             params |= {f"of{number}_{name}": value for name, value in mine.items()}
         which = f" AND ({' OR '.join(tests)})" if tests else ""
         empty = "" if window[0] <= window[1] else " AND 0"
-        return f"tenant = {{tenant:UInt32}} AND {_DAYS}{which}{empty}", params
+        return f"tenant = {{tenant:UInt32}} AND {DAYS}{which}{empty}", params
 
     async def _ask(self, sql: str, params: dict[str, Any], settings: Settings | None = None) -> pa.Table:
         named = {name: value for name, value in params.items() if f"{{{name}:" in sql}
@@ -216,20 +208,12 @@ def _ranked(table: pa.Table) -> list[tuple[str, int]]:
     return list(zip(_texts(table), table["n"].to_pylist(), strict=True)) if table.num_rows else []
 
 
-def _labels(table: pa.Table) -> list[Labels]:
-    """Of each row: the columns `name` and `pairs`."""
-    names, pairs = table["name"].to_pylist(), table["pairs"].to_pylist()
-    return [
-        tuple(sorted([*((NAME, name),) * bool(name), *(pair for pair in given if pair[1])]))
-        for name, given in zip(names, pairs, strict=True)
-    ]
-
-
 def _by_series(series: pa.Table, found: pa.Table) -> list[Exemplars]:
     """`found` lies in the order of series and time."""
     if not found.num_rows:
         return []
-    labels = dict(zip(series["id"].to_pylist(), _labels(series), strict=True))
+    pairs = label_sets(series["pairs"]) if series.num_rows else []
+    labels = dict(zip(series["id"].to_pylist() if pairs else (), pairs, strict=True))
     ids, at, values = (found[name].to_numpy() for name in ("id", "at", "v"))
     sets = [_exemplar_labels(row) for row in found.select(["trace_id", "span_id", "s"]).to_pylist()]
     begins = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]

@@ -29,15 +29,18 @@ from gnomon_server.query.promql.histograms.resets import detect_reset
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
-from gnomon_server.query.promql.values import NAME, NO_ROW, Labels, Samples, Stored, Vector
+from gnomon_server.query.promql.statements import ALL_LABELS, BETWEEN, DAYS
+from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Stored, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
-from gnomon_server.store.interface import QueryLimits, Store
+from gnomon_server.store.interface import QueryLimits, Settings, Store
 
-# So many ids stand in the statement itself; more are found by asking for the series again, within the engine.
-_FEW_IDS = 500
 # DateTime64(3) and Date of the tables begin in 1970; Date ends in 2149.
 _LAST_MS = 5_662_310_399_999
 _DAY_MS = 86_400_000
+# Of one statement: a kernel's state takes some 100 bytes a sample, and a statement may be 256 KiB long.
+_MOST_AT_ONCE = 4_000_000
+_MOST_IDS = 8_000
+_USUAL_INTERVAL_MS = 15_000
 # ClickHouse's CANNOT_COMPILE_REGEXP: all that RE2 cannot read was refused before, but what is too large for it.
 _REGEX_REFUSED = "sql_427"
 # A series of one of these kinds may hold native histograms.
@@ -102,11 +105,7 @@ def bounds(read: Read) -> tuple[int, int]:
 def _where_series(read: Read, tenant: int) -> tuple[str, dict[str, Any]]:
     low, high = bounds(read)
     text, params = condition(read.matchers)
-    days = (
-        "day BETWEEN toDate(fromUnixTimestamp64Milli({low:Int64}, 'UTC')) "
-        "AND toDate(fromUnixTimestamp64Milli({high:Int64}, 'UTC'))"
-    )
-    return f"tenant = {{tenant:UInt32}} AND {days} AND {text}", {**params, "tenant": tenant, "low": low, "high": high}
+    return f"tenant = {{tenant:UInt32}} AND {DAYS} AND {text}", {**params, "tenant": tenant, "low": low, "high": high}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +114,6 @@ class Leaf:
 
     vector: Vector | None
     samples: Stored
-
-
-# All labels, the name among them, sorted: as Labels wants them.
-_PAIRS = (
-    f"mapSort(mapFilter((name, value) -> value != '', mapConcat(map('{NAME}', any(metric)::String), "
-    "any(labels)::Map(String, String))))"
-)
 
 
 async def find_series(source: Source, read: Read) -> SeriesFound:
@@ -139,7 +131,7 @@ async def find_series(source: Source, read: Read) -> SeriesFound:
 async def _asked_for_series(source: Source, read: Read) -> SeriesFound:
     where, params = _where_series(read, source.tenant)
     sql = (
-        f"SELECT id, {_PAIRS} AS pairs, max(kind IN {_MAYBE_HISTOGRAMS}) AS histograms FROM series WHERE {where} "
+        f"SELECT id, {ALL_LABELS} AS pairs, max(kind IN {_MAYBE_HISTOGRAMS}) AS histograms FROM series WHERE {where} "
         "GROUP BY id ORDER BY pairs::Array(Tuple(String, String))"
     )
     try:
@@ -150,11 +142,11 @@ async def _asked_for_series(source: Source, read: Read) -> SeriesFound:
         raise
     if not table.num_rows:
         return SeriesFound(np.empty(0, np.uint64), (), histograms=False)
-    labels = await asyncio.to_thread(_labels, table["pairs"])
+    labels = await asyncio.to_thread(label_sets, table["pairs"])
     return SeriesFound(table["id"].to_numpy(), labels, bool(table["histograms"].to_numpy().any()))
 
 
-def _labels(column: pa.ChunkedArray) -> list[Labels]:
+def label_sets(column: pa.ChunkedArray) -> list[Labels]:
     """Maps as tuples of pairs. Each pair is made once, however many series have it."""
     maps = pa.concat_arrays(column.chunks)
     offsets = maps.offsets.to_numpy()
@@ -199,30 +191,55 @@ async def read_all(source: Source, wanted: Sequence[Read], most_samples: int) ->
 async def read(source: Source, wanted: Read, allowance: Allowance) -> Leaf:
     """What a selector wants: evaluated by the engine where that is right, and the samples of all other series."""
     if wanted.high_ms < 0:
-        return Leaf(None, nothing())
+        return Leaf(None, Samples.none())
     found = await find_series(source, wanted)
     if (here := await _remembered(source, wanted, found, allowance)) is not None:
         return Leaf(None, here)
     if wanted.pushed is None or not len(found.ids):
-        return Leaf(None, await _allowed(source, wanted, found, allowance))
+        return Leaf(None, await _samples_of(source, wanted, found, allowance))
     allowance.take(len(found.ids) * wanted.pushed.grid.steps)
-    where, params = _where_samples(wanted, found.ids, source.tenant)
-    gridded = source.store.query(
+    gridded = (
         f"SELECT id, {wanted.pushed.columns}, toUnixTimestamp64Milli(min(start)) AS began, "
-        f"toUnixTimestamp64Milli(max(start)) AS again FROM samples WHERE {where} AND {wanted.pushed.condition} "
-        "GROUP BY id ORDER BY id",
-        params,
-        settings=KERNEL_SETTINGS,
-        limits=source.limits,
+        f"toUnixTimestamp64Milli(max(start)) AS again FROM samples WHERE $which AND {wanted.pushed.condition} "
+        "GROUP BY id ORDER BY id"
     )
-    asked = [gridded]
+    asked = [_over(source, wanted, found.rising, gridded, settings=KERNEL_SETTINGS)]
     if found.histograms:
-        natives = f"SELECT DISTINCT id FROM native_histograms WHERE {where}"
-        asked.append(source.store.query(natives, params, limits=source.limits))
-    tables = [table for table, _ in await asyncio.gather(*asked)]
+        asked.append(_over(source, wanted, found.rising, "SELECT DISTINCT id FROM native_histograms WHERE $which"))
+    tables = await asyncio.gather(*asked)
     native = _column(tables[1], "id", np.uint64) if found.histograms else np.empty(0, np.uint64)
     vector, rest = await asyncio.to_thread(_gridded, found, tables[0], native, wanted)
-    return Leaf(vector, await _allowed(source, wanted, rest, allowance))
+    return Leaf(vector, await _samples_of(source, wanted, rest, allowance))
+
+
+async def _over(
+    source: Source,
+    wanted: Read,
+    ids: np.ndarray,
+    statement: str,
+    *,
+    settings: Settings | None = None,
+    allowance: Allowance | None = None,
+) -> pa.Table:
+    """What a statement says of some series, uint64[k], rising: so many at once that it keeps within its memory.
+
+    `$which` in it stands for the series and times.
+    """
+    low, high = bounds(wanted)
+    params = {"tenant": source.tenant, "low": low, "high": high}
+    steps = wanted.pushed.grid.steps if wanted.pushed else 0
+    most = max(1, min(_MOST_IDS, _MOST_AT_ONCE // max(steps, (high - low) // _USUAL_INTERVAL_MS, 1)))
+    tables: list[pa.Table] = []
+    for first in range(0, len(ids), most):
+        which = f"tenant = {{tenant:UInt32}} AND {BETWEEN} AND id IN ({', '.join(map(str, ids[first : first + most]))})"
+        sql = statement.replace("$which", which)
+        table, _ = await source.store.query(sql, params, settings=settings, limits=source.limits)
+        if allowance is not None:
+            allowance.take(table.num_rows)
+        if table.num_rows or not tables:
+            tables.append(table)
+    filled = [table for table in tables if table.num_rows]
+    return pa.concat_tables(filled) if filled else tables[0]
 
 
 async def _remembered(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Stored | None:
@@ -246,17 +263,9 @@ def _found(
     return gathered, missing
 
 
-async def _allowed(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Samples:
-    samples = await _samples_of(source, wanted, found)
-    allowance.take(len(samples.ts))
-    return samples
-
-
 def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Read) -> tuple[Vector, SeriesFound]:
     """What the engine has evaluated, and the series that are not to be trusted to it."""
     assert wanted.pushed is not None  # noqa: S101 - the caller has looked; for the type checker
-    ours = found.knows(_column(table, "id", np.uint64))
-    table = table if ours.all() else table.filter(pa.array(ours))
     ids = _column(table, "id", np.uint64)
     doubtful = np.isin(ids, native) | (_column(table, "doubtful", np.uint8) != 0)
     if wanted.with_start:
@@ -274,51 +283,26 @@ def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Re
 
 async def read_samples(source: Source, read: Read) -> Samples:
     """All samples of a read, series sorted by their labels."""
-    return nothing() if read.high_ms < 0 else await _samples_of(source, read, await find_series(source, read))
+    return Samples.none() if read.high_ms < 0 else await _samples_of(source, read, await find_series(source, read))
 
 
-async def _samples_of(source: Source, read: Read, found: SeriesFound) -> Samples:
+async def _samples_of(source: Source, read: Read, found: SeriesFound, allowance: Allowance | None = None) -> Samples:
     if not len(found.ids):
-        return nothing()
-    where, params = _where_samples(read, found.ids, source.tenant)
+        return Samples.none()
     start = ", toUnixTimestamp64Milli(start) AS began" if read.with_start else ""
-    floats = source.store.query(
-        f"SELECT id, toUnixTimestamp64Milli(ts) AS at, v{start} FROM samples WHERE {where} ORDER BY id, ts",
-        params,
-        limits=source.limits,
-    )
+    plain = f"SELECT id, toUnixTimestamp64Milli(ts) AS at, v{start} FROM samples WHERE $which ORDER BY id, ts"
+    read = replace(read, pushed=None)
+    floats = _over(source, read, found.rising, plain, allowance=allowance)
     if not found.histograms:
-        table, _ = await floats
-        return await asyncio.to_thread(_arranged, found, table)
+        return await asyncio.to_thread(_arranged, found, await floats)
     # From the one before: what the first is to say hangs on it.
-    where, params = _where_samples(replace(read, low_ms=read.low_ms - LOOKBACK_MS), found.ids, source.tenant)
-    natives = source.store.query(
+    before = replace(read, low_ms=read.low_ms - LOOKBACK_MS)
+    native = (
         f"SELECT id, toUnixTimestamp64Milli(ts) AS at, toUnixTimestamp64Milli(start) AS began, {_HISTOGRAM_COLUMNS} "
-        f"FROM native_histograms WHERE {where} ORDER BY id, ts",
-        params,
-        limits=source.limits,
+        "FROM native_histograms WHERE $which ORDER BY id, ts"
     )
-    tables = [table for table, _ in await asyncio.gather(floats, natives)]
-    return await asyncio.to_thread(_with_histograms, found, tables[0], tables[1], read)
-
-
-def _where_samples(read: Read, ids: np.ndarray, tenant: int) -> tuple[str, dict[str, Any]]:
-    low, high = bounds(read)
-    between = (
-        "ts >= fromUnixTimestamp64Milli({low:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({high:Int64}, 'UTC')"
-    )
-    if len(ids) <= _FEW_IDS:
-        params: dict[str, Any] = {"tenant": tenant, "low": low, "high": high}
-        which = ", ".join(map(str, ids.tolist()))
-    else:
-        where, params = _where_series(read, tenant)
-        which = f"SELECT id FROM series WHERE {where}"
-    return f"tenant = {{tenant:UInt32}} AND {between} AND id IN ({which})", params
-
-
-def nothing() -> Samples:
-    """No series."""
-    return Samples((), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0))
+    tables = await asyncio.gather(floats, _over(source, before, found.rising, native, allowance=allowance))
+    return await asyncio.to_thread(_with_histograms, found, *tables, read)
 
 
 def _arranged(found: SeriesFound, floats: pa.Table, native: pa.Table | None = None) -> Samples:
@@ -329,8 +313,6 @@ def _arranged(found: SeriesFound, floats: pa.Table, native: pa.Table | None = No
         return _merged(found, ids, ts, v, start, native)
     begins = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.int64)
     sizes = np.diff(np.append(begins, len(ids)))
-    ours = found.knows(ids[begins])
-    begins, sizes = begins[ours], sizes[ours]
     owner = found.positions(ids[begins])
     by_label = np.argsort(owner)
     counts = np.zeros(len(found.ids), np.int64)
@@ -352,8 +334,7 @@ def _merged(
     v = np.concatenate([v, native["sum"].to_numpy()])
     began = start if start is not None else np.zeros(len(ids) - native.num_rows, np.int64)
     start = np.concatenate([began, native["began"].to_numpy()])
-    ours = np.flatnonzero(found.knows(ids))
-    rows, ts, v, start, owner = rows[ours], ts[ours], v[ours], start[ours], found.positions(ids[ours])
+    owner = found.positions(ids)
     order = np.lexsort((ts, owner))
     begins = begins_of(np.bincount(owner, minlength=len(found.ids)))
     told = start[order] if start.any() else None

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from gnomon_server.model.series import STALE_BITS
-from gnomon_server.query.promql.histograms.block import Histograms, concatenate
+from gnomon_server.query.promql.histograms.block import Histograms, begins_of, concatenate
 from gnomon_server.query.promql.loops.windows import reached
 
 Labels = tuple[tuple[str, str], ...]
@@ -204,6 +204,11 @@ class Samples:
     start: np.ndarray | None = None
     nameless: np.ndarray | None = None
 
+    @classmethod
+    def none(cls) -> "Samples":
+        """Of no series."""
+        return cls((), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0))
+
     @property
     def count(self) -> int:
         """How many."""
@@ -245,7 +250,7 @@ class Samples:
     def only(self, keep: np.ndarray) -> "Samples":
         """The samples that are to be kept, bool[n_samples]; all series stay."""
         counts = np.bincount(self.owner[keep], minlength=len(self.labels))
-        begins = np.concatenate([[0], np.cumsum(counts)])
+        begins = begins_of(counts)
         rows = None if self.rows is None else self.rows[keep]
         start = None if self.start is None else self.start[keep]
         return Samples(self.labels, begins, self.ts[keep], self.v[keep], rows, self.histograms, start, self.nameless)
@@ -297,7 +302,7 @@ class Windows:
 
     def of(self, keep: np.ndarray) -> "Windows":
         """The same windows over the samples that are to be kept: bool[n_samples]."""
-        before = np.concatenate([[0], np.cumsum(keep)])
+        before = begins_of(keep)
         return replace(self, samples=self.samples.only(keep), low=before[self.low], high=before[self.high])
 
     @property

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
@@ -12,6 +12,7 @@ from gnomon_server.decode.otlp.context import Seen
 from gnomon_server.errors import GnomonError, InvalidInput
 from gnomon_server.model.batch import Batch
 from gnomon_server.model.relabel import Relabeller
+from gnomon_server.receive.edge import Sink, count_stored
 from gnomon_server.receive.scrape.client import TargetClient
 from gnomon_server.receive.scrape.digest import TargetDigest
 from gnomon_server.receive.scrape.discovery import Discovery, Labels
@@ -25,13 +26,6 @@ _LOOK_EVERY_S = 2.0  # one stat a file; Prometheus is told by inotify, which net
 _THREADS = 4  # so that the first scrape of a huge target, 10 us a series, does not hold up the others
 _IDLE_S = 120.0  # a connection is kept for the next scrape: longer than the usual interval of a minute
 _LABELS = {"signal": "metrics", "protocol": "scrape"}
-
-
-class Sink(Protocol):
-    """Who makes batches durable (intake.writer.Intake)."""
-
-    async def submit(self, batch: Batch) -> None:
-        """Return when the batch is stored."""
 
 
 @dataclass(slots=True)
@@ -192,6 +186,4 @@ class Scraper:
             self._registry.count("gnomon_refused_requests_total", signal="metrics", reason=error.code)
             return
         stored()
-        self._registry.count("gnomon_received_records_total", batch.records, **_LABELS)
-        for reason, count in batch.rejections.refused.items():
-            self._registry.count("gnomon_refused_records_total", count, signal="metrics", reason=reason)
+        count_stored(self._registry, batch, **_LABELS)

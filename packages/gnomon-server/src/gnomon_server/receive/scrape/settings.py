@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from gnomon_server.decode.exposition.formats import DEFAULT, WITH_NATIVE, ScrapeProtocol
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.relabel import RelabelRule
-from gnomon_server.receive.scrape.durations import Milliseconds
+from gnomon_server.query.syntax import durations
 
 _MAX_FILE_BYTES = 16 << 20
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?")
@@ -49,6 +49,11 @@ def _parse_size(value: Any) -> Any:
     return int(float(match[1]) * 1024 ** "_KMGT".index(match[2] or "_")) if match else value
 
 
+def _milliseconds(value: Any) -> Any:
+    """`1m30s`; numbers stay, being milliseconds already."""
+    return durations.parse(value.strip()) if isinstance(value, str) else value
+
+
 def _plain(value: Any) -> Any:
     """What YAML takes for a number or a truth value is text here, as in Prometheus: `port: 9100`."""
     if isinstance(value, bool):
@@ -56,6 +61,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+Milliseconds = Annotated[int, BeforeValidator(_milliseconds)]
 Text = Annotated[str, BeforeValidator(_plain)]
 
 

@@ -14,7 +14,7 @@ import xxhash
 
 from gnomon_server.errors import InvalidInput
 from gnomon_server.model.relabel import Relabeller
-from gnomon_server.receive.scrape.durations import format_duration, parse_duration_ms
+from gnomon_server.query.syntax import durations
 from gnomon_server.receive.scrape.settings import ScrapeConfig
 
 _PARAM = "__param_"
@@ -97,8 +97,8 @@ class Target:
             "lastScrape": _rfc3339(self.last_scrape_ns),
             "lastScrapeDuration": self.last_duration_s,
             "health": self.health,
-            "scrapeInterval": format_duration(self.interval_ms),
-            "scrapeTimeout": format_duration(self.timeout_ms),
+            "scrapeInterval": durations.show(self.interval_ms),
+            "scrapeTimeout": durations.show(self.timeout_ms),
         }
 
 
@@ -118,8 +118,8 @@ def make_target(config: ScrapeConfig, relabeller: Relabeller, labels: Mapping[st
     """The target of discovered labels, `__address__` among them. InvalidInput when it cannot be one."""
     discovered = {
         "job": config.job_name,
-        "__scrape_interval__": format_duration(config.scrape_interval),
-        "__scrape_timeout__": format_duration(config.scrape_timeout),
+        "__scrape_interval__": durations.show(config.scrape_interval),
+        "__scrape_timeout__": durations.show(config.scrape_timeout),
         "__metrics_path__": config.metrics_path,
         "__scheme__": config.scheme,
         **{name: value for name, value in labels.items() if value},
@@ -144,7 +144,7 @@ def make_target(config: ScrapeConfig, relabeller: Relabeller, labels: Mapping[st
 def _duration(config: ScrapeConfig, labels: Mapping[str, str], name: str) -> int:
     text = labels.get(f"__scrape_{name}__", "")
     try:
-        found = int(parse_duration_ms(text))
+        found = durations.parse(text)
     except ValueError as error:
         raise _unusable(config, f"__scrape_{name}__: {error}") from error
     if not found:

@@ -98,9 +98,9 @@ class Run:
             ids[first], begins, (ts - base_ms).astype(np.uint32), rows.v[order], start if start.any() else start[:0]
         )
 
-    def with_later(self, later: "Run") -> "Run":
+    def with_other(self, other: "Run") -> "Run":
         """Both as one."""
-        pairs = ((getattr(self, name), getattr(later, name)) for name in ("ids", "begins", "ts", "v", "start"))
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("ids", "begins", "ts", "v", "start"))
         return Run(*(column.copy() for column in loops.merged(*pairs)))
 
 
@@ -139,26 +139,26 @@ class Chunk:
     def runs(self) -> list[Run]:
         """All samples, in a few runs."""
         if self._tail:
-            self._runs.append(Run.of(Rows.of(self._tail), self.base_ms))
-            self._tail = []
-            while len(self._runs) > 1 and len(self._runs[-1].ts) * _PART >= len(self._runs[-2].ts):
-                later = self._runs.pop()
-                self._runs[-1] = self._runs[-1].with_later(later)
-            self._weigh()
+            rows, self._tail = Rows.of(self._tail), []
+            self._append(rows)
         return list(self._runs)
 
     def cover(self, ids: np.ndarray, rows: Rows) -> None:
         """These series are whole now, with what was read of them."""
+        self.covered = np.union1d(self.covered, ids)
+        self._append(rows)
+
+    def _append(self, rows: Rows) -> None:
         if len(rows.ids):
             self._runs.append(Run.of(rows, self.base_ms))
-            while len(self._runs) > 1:
-                later = self._runs.pop()
-                self._runs[-1] = self._runs[-1].with_later(later)
-        self.covered = np.union1d(self.covered, ids)
+        while len(self._runs) > 1 and len(self._runs[-1].ts) * _PART >= len(self._runs[-2].ts):
+            last = self._runs.pop()
+            self._runs[-1] = self._runs[-1].with_other(last)
         self._weigh()
 
     def _weigh(self) -> None:
-        self.size_bytes = sum(run.size_bytes for run in self._runs) + self.covered.nbytes + self.tracked.nbytes
+        tail = sum(rows.size_bytes for rows in self._tail)
+        self.size_bytes = sum(run.size_bytes for run in self._runs) + tail + self.covered.nbytes + self.tracked.nbytes
 
 
 class Gathered:

@@ -1,19 +1,20 @@
 """Reading into the cache what is asked for again, beside the queries that ask for it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
-from gnomon_server.errors import GnomonError
-from gnomon_server.model.series import METRIC_SHIFT
+from gnomon_server.errors import GnomonError, TooLarge
 from gnomon_server.query.promql.caches.chunks import HOUR_MS, Rows
 from gnomon_server.query.promql.caches.samples import Missing, SampleCache
+from gnomon_server.query.promql.statements import BETWEEN
 from gnomon_server.store.interface import QueryLimits, Store
 
-_HOURS_AT_ONCE = 4
-_FEW_IDS = 500
+_ROWS_AT_ONCE = 1_000_000  # 32 MB as columns
+_MOST_TIMES = 8  # as many as were expected
 _MOST_WAITING = 64
 
 
@@ -46,37 +47,36 @@ class Loader:
 
     async def _load(self, tenant: int, missing: Missing, *, natives: bool) -> None:
         async with self._turn:
-            hours = list(missing.hours)
-            for begin in range(0, len(hours), _HOURS_AT_ONCE):
-                part = Missing(missing.metric, missing.ids, hours[begin : begin + _HOURS_AT_ONCE])
-                part = await asyncio.to_thread(self._cache.lacking, tenant, part)
-                if part.hours:
+            for part in _parts(missing, self._cache.rows_expected(tenant, missing.metric)):
+                lacking = await asyncio.to_thread(self._cache.lacking, tenant, part)
+                if lacking.hours:
                     try:
-                        await self._read(tenant, part, natives=natives)
+                        await self._read(tenant, lacking, natives=natives)
+                    except TooLarge:  # next time less at once
+                        self._cache.expect_more(tenant, missing.metric, _MOST_TIMES)
+                        return
                     except GnomonError:  # queries go on without, and ask again
                         return
 
     async def _read(self, tenant: int, missing: Missing, *, natives: bool) -> None:
         await asyncio.to_thread(self._cache.track, tenant, missing)
-        low, high = missing.metric << METRIC_SHIFT, (missing.metric + 1 << METRIC_SHIFT) - 1
-        few = len(missing.ids) <= _FEW_IDS
-        which = f"id IN ({', '.join(map(str, missing.ids.tolist()))})" if few else f"id BETWEEN {low} AND {high}"
-        first_ms, last_ms = missing.hours[0] * HOUR_MS, (missing.hours[-1] + 1) * HOUR_MS - 1
-        where = (
-            f"tenant = {tenant} AND ts >= fromUnixTimestamp64Milli({first_ms}, 'UTC') "
-            f"AND ts <= fromUnixTimestamp64Milli({last_ms}, 'UTC') AND {which}"
-        )
+        which = ", ".join(map(str, missing.ids.tolist()))
+        where = f"tenant = {{tenant:UInt32}} AND {BETWEEN} AND id IN ({which})"
+        times = {"low": missing.hours[0] * HOUR_MS, "high": (missing.hours[-1] + 1) * HOUR_MS - 1}
+        params = {"tenant": tenant, **times}
         if natives:
             found, _ = await self._store.query(
-                f"SELECT 1 FROM native_histograms WHERE {where} LIMIT 1", limits=self._limits
+                f"SELECT 1 FROM native_histograms WHERE {where} LIMIT 1", params, limits=self._limits
             )
             if found.num_rows:
                 await asyncio.to_thread(self._cache.refuse, tenant, missing)
                 return
+        limits = replace(self._limits, result_rows=_ROWS_AT_ONCE * _MOST_TIMES)
         table, _ = await self._store.query(
             "SELECT id, toUnixTimestamp64Milli(ts) AS at, v, toUnixTimestamp64Milli(start) AS began FROM samples "
             f"WHERE {where}",
-            limits=self._limits,
+            params,
+            limits=limits,
         )
         await asyncio.to_thread(self._keep, tenant, missing, table)
 
@@ -85,6 +85,14 @@ class Loader:
             (table[name].to_numpy() if table.num_rows else np.empty(0, kind))
             for name, kind in (("id", np.uint64), ("at", np.int64), ("v", np.float64), ("began", np.int64))
         )
-        rows = Rows(*columns)
-        wanted = np.isin(rows.ids, missing.ids)
-        self._cache.cover(tenant, missing, rows if wanted.all() else rows.only(wanted))
+        self._cache.cover(tenant, missing, Rows(*columns))
+
+
+def _parts(missing: Missing, rows: float) -> Iterator[Missing]:
+    """As much as is read at once, if a series has so many rows an hour."""
+    most = max(1, int(_ROWS_AT_ONCE / rows))
+    for first in range(0, len(missing.ids), most):
+        ids = missing.ids[first : first + most]
+        hours = max(1, most // len(ids))
+        for begin in range(0, len(missing.hours), hours):
+            yield Missing(missing.metric, ids, missing.hours[begin : begin + hours])

@@ -21,8 +21,8 @@ from gnomon_server.query.promql.loops.runs import covers
 
 _MOST_ASKED = 20_000
 _MOST_CHUNKS_A_READ = 2_000
-# Of a metric that nothing is known of yet: a sample every 15 s.
-_USUAL_BYTES = 240 * 12
+_SAMPLE_BYTES = 12
+_USUAL_BYTES = 240 * _SAMPLE_BYTES  # a series and hour, of a metric that nothing is known of yet: a sample every 15 s
 # What was asked for within this time makes no room for anything new: two dashboards would turn each other out for ever.
 _KEPT_S = 300.0
 
@@ -205,6 +205,14 @@ class SampleCache:
         )
 
     # -- reading -------------------------------------------------------------------------------------------------------
+
+    def rows_expected(self, tenant: int, metric: int) -> float:
+        """How many samples a series of a metric has an hour, about."""
+        return max(1.0, self._weights.get((tenant, metric), _USUAL_BYTES) / _SAMPLE_BYTES)
+
+    def expect_more(self, tenant: int, metric: int, times: int) -> None:
+        """There were more than so many times as many."""
+        self._weights[tenant, metric] = self._weights.get((tenant, metric), _USUAL_BYTES) * times
 
     def lacking(self, tenant: int, missing: Missing) -> Missing:
         """What is missing still."""

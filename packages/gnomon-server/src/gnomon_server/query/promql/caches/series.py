@@ -45,10 +45,6 @@ class SeriesFound:
         found: np.ndarray = self.order[np.searchsorted(self.rising, ids)]
         return found
 
-    def knows(self, ids: np.ndarray) -> np.ndarray:
-        """Which of some ids are ours: bool[k]. Where series are many, some may have come since they were found."""
-        return np.isin(ids, self.ids)
-
     def some(self, which: np.ndarray) -> "SeriesFound":
         """Those that are wanted, bool[n]."""
         labels = [self.labels[one] for one in np.flatnonzero(which).tolist()]

@@ -110,7 +110,7 @@ def quantiles(values: np.ndarray, there: np.ndarray, of: np.ndarray, groups: int
     """A quantile of each group, with float64[n_steps] for `q`."""
     series, steps = values.shape
     found, scratch = np.zeros((groups, steps)), np.empty(series)
-    order = np.argsort(of)
+    order = np.argsort(of, kind="mergesort")
     begin = 0
     while begin < series:
         group, end = of[order[begin]], begin
@@ -128,5 +128,38 @@ def quantiles(values: np.ndarray, there: np.ndarray, of: np.ndarray, groups: int
                         count += 1
             if count + nans:
                 found[group, step] = quantile(scratch[:count], nans, q[step])
+        begin = end
+    return found
+
+
+@compiled
+def ranks(values: np.ndarray, there: np.ndarray, of: np.ndarray, sign: float) -> np.ndarray:
+    """The place of each sample among those of its group, the largest first: int64[n_series, n_steps].
+
+    With -1 for `sign` the smallest, with 0 the first. Of equals the first, NaN last; what is not there has any place.
+    """
+    series, steps = values.shape
+    found, scratch, who = np.zeros((series, steps), np.int64), np.empty(series), np.empty(series, np.int64)
+    order = np.argsort(of, kind="mergesort")
+    begin = 0
+    while begin < series:
+        end = begin
+        while end < series and of[order[end]] == of[order[begin]]:
+            end += 1
+        for step in range(steps):
+            count = 0
+            for place in range(begin, end):
+                one = order[place]
+                if there[one, step] and not (sign != 0 and np.isnan(values[one, step])):
+                    scratch[count], who[count] = -sign * values[one, step] if sign != 0 else 0.0, one
+                    count += 1
+            by_value = np.argsort(scratch[:count], kind="mergesort")
+            for place in range(count):
+                found[who[by_value[place]], step] = place
+            for place in range(begin, end):
+                one = order[place]
+                if there[one, step] and sign != 0 and np.isnan(values[one, step]):
+                    found[one, step] = count
+                    count += 1
         begin = end
     return found
