@@ -50,6 +50,7 @@ from gnomon_server.receive.scrape.scraper import Scraper
 from gnomon_server.selfmon.clock import Clock, SystemClock
 from gnomon_server.selfmon.events import Events
 from gnomon_server.selfmon.marks import Marks
+from gnomon_server.selfmon.memory import give_back
 from gnomon_server.selfmon.registry import Registry
 from gnomon_server.selfmon.spans import OwnSpans
 from gnomon_server.selfmon.turned_away import DoorBook
@@ -71,6 +72,7 @@ from gnomon_server.transport.strangers import Strangers
 _RETENTION_EVERY_S = 60.0
 _WATCH_EVERY_S = 1.0
 _JUDGE_SOURCES_EVERY_S = 2.0
+_GIVE_BACK_EVERY_S = 60.0
 _SAVE_SOURCES_EVERY_S = 60.0
 
 
@@ -183,6 +185,7 @@ class App:
         self.events.tell("ready", f"{time.monotonic() - self._began:.1f} s after the start")
         self._run("readiness", self._watch_readiness())
         self._run("sources", self._every(_JUDGE_SOURCES_EVERY_S, self._judge_sources))
+        self._run("memory", self._every(_GIVE_BACK_EVERY_S, lambda: asyncio.to_thread(give_back)))
         self._run("sources-file", self._every(_SAVE_SOURCES_EVERY_S, self._save_sources))
 
     async def stop(self) -> None:
