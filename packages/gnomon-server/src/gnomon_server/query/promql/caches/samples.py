@@ -198,11 +198,11 @@ class SampleCache:
     def _fits(self, tenant: int, metric: int, series: int, hours: int) -> bool:
         """Whether there is room for it, beside what others ask for now."""
         need = series * hours * self._weights.get((tenant, metric), _USUAL_BYTES)
+        if self.bytes + need <= self._budget_bytes:
+            return True
         oldest = next(iter(self._chunks.values()), None)
-        free = self.bytes + need <= self._budget_bytes
-        return need <= self._budget_bytes // 2 and (
-            free or (oldest is not None and oldest.used_s < time.monotonic() - _KEPT_S)
-        )
+        forgotten = oldest is not None and oldest.used_s < time.monotonic() - _KEPT_S
+        return forgotten and need <= self._budget_bytes // 2
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
