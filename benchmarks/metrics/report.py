@@ -23,11 +23,12 @@ def markdown(worlds: dict[str, dict[str, Any]]) -> str:
 def ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Geometric means of time over time, of the questions that both answer."""
     found = {}
-    for ours, theirs in _AGAINST:
-        pairs = [(row["median_s"].get(ours), row["median_s"].get(theirs)) for row in rows]
-        logs = [math.log(left / right) for left, right in pairs if left and right]
-        if logs:
-            found[f"{ours} / {theirs}"] = math.exp(statistics.fmean(logs))
+    for kind, words in (("median_s", ""), ("first_s", ", asked for the first time")):
+        for ours, theirs in _AGAINST if kind == "median_s" else _AGAINST[:2]:
+            pairs = [(row[kind].get(ours), row[kind].get(theirs)) for row in rows]
+            logs = [math.log(left / right) for left, right in pairs if left and right]
+            if logs:
+                found[f"{ours} / {theirs}{words}"] = math.exp(statistics.fmean(logs))
     return found
 
 

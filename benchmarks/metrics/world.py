@@ -162,11 +162,13 @@ class World:
             "range": _range(query),
             "query": query.text,
         }
-        row |= {"errors": {}, "answers": {}, "times_s": {}}
+        row |= {"errors": {}, "answers": {}, "times_s": {}, "first_s": {}}
         params, bodies = self._params(query, self._end_ms), {}
         for system, variant, more in self._variants(0):
             try:
+                began = time.perf_counter()
                 bodies[variant] = read(connections[system.name], "/api/v1/query_range", params | more)
+                row["first_s"][variant] = time.perf_counter() - began
                 if not more:
                     bodies[variant] = read(connections[system.name], "/api/v1/query_range", params)
             except Refused as error:

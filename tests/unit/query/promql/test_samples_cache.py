@@ -204,6 +204,14 @@ def test_what_is_asked_again_is_read() -> None:
     assert len(filled().find(1, IDS, T0 + HOUR_MS, T0 + HOUR_MS)[1]) == 1
 
 
+def test_commits_go_on_when_it_is_closed() -> None:
+    """Intake stops after the queries do."""
+    cache = filled()
+    cache.close()
+    cache.committed(group([(0, T0, 1.0)]).tables, stored=True)
+    assert cache.bytes == 0
+
+
 async def test_closing_ends_reading(store: DurableStore) -> None:
     """Nothing is left behind."""
     tenants = TenantNumbers(store)

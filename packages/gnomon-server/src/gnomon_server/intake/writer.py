@@ -271,8 +271,10 @@ class Intake:
             except Exception as failure:  # noqa: BLE001  (a fault of ours must not end the writer)
                 error = Internal("intake_failed", f"writing a group failed: {failure!r}")
             break
-        self._on_commit(group, error is None)  # after a failure too: some of it may be visible
-        self._settle(members, error)
+        try:
+            self._on_commit(group, error is None)  # after a failure too: some of it may be visible
+        finally:
+            self._settle(members, error)  # whatever comes of that, senders get their answer
         if error is None:
             self._mark_seen(members)
         else:

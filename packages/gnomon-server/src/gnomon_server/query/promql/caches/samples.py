@@ -20,6 +20,7 @@ from gnomon_server.query.promql.caches.chunks import HOUR_MS, Chunk, Rows, Run
 from gnomon_server.query.promql.loops.runs import covers
 
 _MOST_ASKED = 20_000
+_MOST_CHUNKS = 50_000  # of which many may be empty
 _MOST_CHUNKS_A_READ = 2_000
 _SAMPLE_BYTES = 12
 _USUAL_BYTES = 240 * _SAMPLE_BYTES  # a series and hour, of a metric that nothing is known of yet: a sample every 15 s
@@ -73,7 +74,8 @@ class SampleCache:
         return self._budget_bytes > 0
 
     def close(self) -> None:
-        """End the thread."""
+        """Forget everything, end the thread. Commits may go on; nobody asks any more."""
+        self.clear()
         self._sorter.shutdown(wait=False, cancel_futures=True)
 
     # -- commits -------------------------------------------------------------------------------------------------------
@@ -92,29 +94,39 @@ class SampleCache:
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._chunks.clear()
-            self._arrived.clear()
-            self.bytes = 0
+            self._forget()
+
+    def _forget(self) -> None:
+        self._chunks.clear()
+        self._arrived.clear()
+        self.bytes = 0
 
     def _sort(self) -> None:
         with self._lock:
             self._sort_arrived()
+            self._evict()
 
     def _sort_arrived(self) -> None:
         """Hand what has arrived to its chunks."""
-        while self._arrived:
-            samples, natives = self._arrived.popleft()
-            if natives is not None:
-                for key, _ in self._by_chunk(natives):
-                    self._refuse(key)
-            if samples is not None:
-                ids, ts = samples["id"].to_numpy(), samples["ts"].cast(pa.int64()).to_numpy()
-                v, start = samples["v"].to_numpy(), samples["start"].cast(pa.int64()).to_numpy()
-                for key, which in self._by_chunk(samples):
-                    chunk = self._chunks[key]
-                    before = chunk.size_bytes
-                    chunk.add(Rows(ids[which], ts[which], v[which], start[which]))
-                    self.bytes += chunk.size_bytes - before
+        try:
+            while self._arrived:
+                self._hand_on(*self._arrived.popleft())
+        except Exception:
+            self._forget()  # what was not handed on would be missing
+            raise
+
+    def _hand_on(self, samples: pa.Table | None, natives: pa.Table | None) -> None:
+        if natives is not None:
+            for key, _ in self._by_chunk(natives):
+                self._refuse(key)
+        if samples is not None:
+            ids, ts = samples["id"].to_numpy(), samples["ts"].cast(pa.int64()).to_numpy()
+            v, start = samples["v"].to_numpy(), samples["start"].cast(pa.int64()).to_numpy()
+            for key, which in self._by_chunk(samples):
+                chunk = self._chunks[key]
+                before = chunk.size_bytes
+                chunk.add(Rows(ids[which], ts[which], v[which], start[which]))
+                self.bytes += chunk.size_bytes - before
 
     def _by_chunk(self, table: pa.Table) -> Iterable[tuple[Key, np.ndarray]]:
         """The chunks that we have for rows of a table, and the positions of theirs: int64[k]."""
@@ -256,6 +268,6 @@ class SampleCache:
                     self._evict()
 
     def _evict(self) -> None:
-        while self.bytes > self._budget_bytes:
+        while self.bytes > self._budget_bytes or len(self._chunks) > _MOST_CHUNKS:
             _, gone = self._chunks.popitem(last=False)
             self.bytes -= gone.size_bytes

@@ -13,6 +13,7 @@ from gnomon_server.query.promql.values import Labels
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
 
 _MOST_SERIES = 500_000  # of all answers together: some 200 bytes a series
+_ENTRY = 50  # what an answer itself weighs, in series
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ class SeriesCache:
         if not self._on or len(found.ids) > _MOST_SERIES // 4:
             return
         if before := self._kept.pop(sought, None):
-            self._series -= len(before[1].ids) + 1
+            self._series -= len(before[1].ids) + _ENTRY
         self._kept[sought] = moment, found
-        self._series += len(found.ids) + 1
+        self._series += len(found.ids) + _ENTRY
         while self._series > _MOST_SERIES:
             _, (_, gone) = self._kept.popitem(last=False)
-            self._series -= len(gone.ids) + 1
+            self._series -= len(gone.ids) + _ENTRY
