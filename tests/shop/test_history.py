@@ -70,7 +70,9 @@ def test_every_record_is_stored(stored: tuple[Server, Path]) -> None:
     assert int(value(server, "SELECT uniqExact(trace_id, span_id) FROM spans")) == told["records"]["traces"]
     assert int(value(server, "SELECT uniqExact(trace_id) FROM spans")) == told["traces"]
     assert int(value(server, "SELECT count() FROM logs")) == told["records"]["logs"]
-    assert told["traces"] == pytest.approx(2500, rel=0.2)
+    assert (
+        1500 < told["traces"] < 5000
+    )  # 2,500 of an ordinary half day; this one may lie on a weekend, with its own load
 
 
 def test_traces_are_whole(stored: tuple[Server, Path]) -> None:

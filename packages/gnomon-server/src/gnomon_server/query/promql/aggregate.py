@@ -13,7 +13,7 @@ import xxhash
 
 from gnomon_server.errors import Internal
 from gnomon_server.query.promql.ast import Aggregate
-from gnomon_server.query.promql.context import Context, refused
+from gnomon_server.query.promql.context import Context, refused, some_steps
 from gnomon_server.query.promql.go_text import general, plain, quoted
 from gnomon_server.query.promql.histograms import aggregates
 from gnomon_server.query.promql.labels import all_but, grouped, merged, only, replaced
@@ -21,6 +21,7 @@ from gnomon_server.query.promql.loops import groups as loops
 from gnomon_server.query.promql.values import NAME, Labels, Scalar, String, Value, Vector
 
 _INT64 = float(1 << 63)
+_SORTING = 10  # as much work as adding
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,21 @@ def _group(_: Aggregate, groups: Groups, __: np.ndarray, ___: Context) -> Vector
     return _of_groups(groups, np.ones(counts.shape), counts > 0)
 
 
+def _by_steps(
+    groups: Groups,
+    there: np.ndarray,
+    ctx: Context,
+    loop: Callable[[np.ndarray, np.ndarray, slice], np.ndarray],
+) -> np.ndarray:
+    """What a loop that sorts makes of the series, some steps at a time: by itself it cannot be stopped."""
+    values = groups.vector.values
+    parts = [
+        loop(np.ascontiguousarray(values[:, steps]), np.ascontiguousarray(there[:, steps]), steps)
+        for steps in some_steps(ctx, values.shape[1], values.size * _SORTING)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
 def _extreme(sign: float, node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
     floats = _floats_only(node, groups, ctx)
     values = loops.extremes(groups.vector.values, floats, groups.of, len(groups.keys), sign)
@@ -140,7 +156,9 @@ def _spread(node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vec
 
 def _quantile(node: Aggregate, groups: Groups, q: np.ndarray, ctx: Context) -> Vector:
     floats = _floats_only(node, groups, ctx)
-    values = loops.quantiles(groups.vector.values, floats, groups.of, len(groups.keys), q)
+    values = _by_steps(
+        groups, floats, ctx, lambda cells, there, at: loops.quantiles(cells, there, groups.of, len(groups.keys), q[at])
+    )
     return _of_groups(groups, values, groups.counts(floats) > 0)
 
 
@@ -167,7 +185,8 @@ def _picked(node: Aggregate, groups: Groups, number: np.ndarray, ctx: Context) -
     if node.op == "limit_ratio":
         return _kept(vector, vector.present & _sampled(vector, number))
     floats = _floats_only(node, groups, ctx) if node.op in ("topk", "bottomk") else vector.present
-    rank = loops.ranks(vector.values, floats, groups.of, _BY_VALUE[node.op])
+    sign = _BY_VALUE[node.op]
+    rank = _by_steps(groups, floats, ctx, lambda cells, there, _: loops.ranks(cells, there, groups.of, sign))
     keep = floats & (rank < number.astype(np.int64)[None, :])
     if ctx.grid.steps > 1 or node.op == "limitk":
         return _kept(vector, keep)

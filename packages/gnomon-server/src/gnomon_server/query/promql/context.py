@@ -1,7 +1,7 @@
 """What an expression is evaluated in: the steps, the samples that were read, the limits, what is noticed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,6 +76,17 @@ class Context:
         if time.monotonic() - self.started_s > self.options.deadline_s:
             raise DeadlineExceeded("query_timeout", "query timed out in expression evaluation")
         check_size(samples, self.options.most_samples)
+
+
+_WORK = 20_000_000
+
+
+def some_steps(ctx: Context, steps: int, work: int) -> Iterator[slice]:
+    """All steps, so many at a time that a query can be stopped in between; `work`: the samples that all look at."""
+    most = max(1, steps * _WORK // max(work, 1))
+    for first in range(0, steps, most):
+        ctx.check()
+        yield slice(first, min(first + most, steps))
 
 
 def check_size(samples: int, most: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gnomon_server.query.promql.ast import Call
-from gnomon_server.query.promql.context import Context
+from gnomon_server.query.promql.context import Context, some_steps
 from gnomon_server.query.promql.labels import named
 from gnomon_server.query.promql.loops import windows as loops
 from gnomon_server.query.promql.values import Value, Vector, Windows
@@ -56,6 +56,20 @@ def adjacent(windows: Windows, flags: np.ndarray) -> np.ndarray:
     """
     total = np.concatenate([[0.0], np.cumsum(flags)])
     return np.where(windows.counts > 0, picked(total, windows.high) - picked(total, windows.low + 1), 0.0)
+
+
+Loop = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
+"""From `low` and `high` of the windows at some steps, and which steps these are, to [..., n_series, steps]."""
+
+
+def looped(windows: Windows, ctx: Context, loop: Loop) -> np.ndarray:
+    """What a compiled loop makes of all windows, some steps at a time: by itself it cannot be stopped."""
+    low, high = windows.low, windows.high
+    parts = [
+        loop(np.ascontiguousarray(low[:, steps]), np.ascontiguousarray(high[:, steps]), steps)
+        for steps in some_steps(ctx, low.shape[1], int(windows.counts.sum()))
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 # Counters ------------------------------------------------------------------------------------------------------------
@@ -143,16 +157,27 @@ def mixed(windows: Windows, call: Call, ctx: Context) -> np.ndarray:
     return both
 
 
-def float_rate(windows: Windows, *, counter: bool, per_second: bool) -> tuple[np.ndarray, np.ndarray]:
+def float_rate(windows: Windows, ctx: Context, *, counter: bool, per_second: bool) -> tuple[np.ndarray, np.ndarray]:
     """`rate`, `increase` or `delta` of floats: values and where there is one."""
     samples = windows.samples
     anew = float_resets(windows) if counter else _NO_FLAGS
-    bounds, edges = (windows.low, windows.high), (windows.starts_ms, windows.ends_ms)
     seconds = windows.range_ms / 1000 if per_second else 1.0
-    values, present = loops.rates(
-        samples.begins, samples.ts, samples.v, windows.starts, anew, bounds, edges, counter, seconds
-    )
-    return values, present
+
+    def loop(low: np.ndarray, high: np.ndarray, steps: slice) -> np.ndarray:
+        edges = windows.starts_ms[steps], windows.ends_ms[steps]
+        found = loops.rates(
+            samples.begins, samples.ts, samples.v, windows.starts, anew, (low, high), edges, counter, seconds
+        )
+        return np.stack(found)  # the flags as numbers
+
+    if anew.any():  # each window adds up what was lost in it
+        values, present = looped(windows, ctx, loop)
+        return values, present > 0
+    found: tuple[np.ndarray, np.ndarray] = loops.rates(
+        samples.begins, samples.ts, samples.v, windows.starts, anew, (windows.low, windows.high),
+        (windows.starts_ms, windows.ends_ms), counter, seconds,
+    )  # fmt: skip
+    return found
 
 
 def float_instant(windows: Windows, *, counter: bool) -> tuple[np.ndarray, np.ndarray]:

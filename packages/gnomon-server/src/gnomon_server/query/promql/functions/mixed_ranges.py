@@ -28,6 +28,7 @@ from gnomon_server.query.promql.ranges import (
     float_rate,
     float_resets,
     last,
+    looped,
     mixed,
     of_windows,
     start_resets,
@@ -42,7 +43,7 @@ def rated(windows: Windows, call: Call, ctx: Context, *, counter: bool, per_seco
     if windows.extended:
         values, present = extended_rate(floats, counter=counter, per_second=per_second)
     else:
-        values, present = float_rate(floats, counter=counter, per_second=per_second)
+        values, present = float_rate(floats, ctx, counter=counter, per_second=per_second)
     natives = windows.histograms
     if natives is None:
         return of_windows(windows, values, present)
@@ -93,7 +94,8 @@ def totalled(call: Call, args: list[Value], ctx: Context, *, mean: bool) -> Vect
     windows = windows_of(args)
     floats, natives = windows.floats, windows.histograms
     both = mixed(windows, call, ctx)
-    values = (means if mean else totals)(floats.samples.v, floats.low, floats.high)
+    loop = means if mean else totals
+    values = looped(floats, ctx, lambda low, high, _: loop(floats.samples.v, low, high))
     answer = of_windows(windows, values, (floats.counts > 0) & ~both)
     if natives is None:
         return answer

@@ -13,7 +13,7 @@ from gnomon_server.query.promql.functions.mixed_ranges import changed, edge, ins
 from gnomon_server.query.promql.go_text import general
 from gnomon_server.query.promql.labels import name_of
 from gnomon_server.query.promql.loops import windows as loops
-from gnomon_server.query.promql.ranges import Function, first, last, of_windows
+from gnomon_server.query.promql.ranges import Function, first, last, looped, of_windows
 from gnomon_server.query.promql.values import Value, Vector, Windows
 
 COUNTER_FUNCTIONS = frozenset({"rate", "increase"})
@@ -59,7 +59,8 @@ def doubt_counters(vector: Vector, call: Call, ctx: Context) -> None:
 
 def _extreme(sign: float, call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-    return of_windows(windows, loops.extremes(windows.samples.v, windows.low, windows.high, sign), windows.counts > 0)
+    values = looped(windows, ctx, lambda low, high, _: loops.extremes(windows.samples.v, low, high, sign))
+    return of_windows(windows, values, windows.counts > 0)
 
 
 def _count(_: Call, args: list[Value], __: Context) -> Vector:
@@ -75,7 +76,7 @@ def _present(_: Call, args: list[Value], __: Context) -> Vector:
 def _spread(call: Call, args: list[Value], ctx: Context) -> Vector:
     """`stdvar_over_time` and `stddev_over_time`."""
     windows = _floats_alone(windows_of(args), call, ctx)
-    values = loops.variances(windows.samples.v, windows.low, windows.high)
+    values = looped(windows, ctx, lambda low, high, _: loops.variances(windows.samples.v, low, high))
     return of_windows(windows, np.sqrt(values) if call.function == "stddev_over_time" else values, windows.counts > 0)
 
 
@@ -85,13 +86,13 @@ def _quantile(call: Call, args: list[Value], ctx: Context) -> Vector:
         if windows.counts.any():
             ctx.notes.warn(f"quantile value should be between 0 and 1, got {wrong}", call.args[0])
 
-    values = loops.quantiles(windows.samples.v, windows.low, windows.high, q)
+    values = looped(windows, ctx, lambda low, high, at: loops.quantiles(windows.samples.v, low, high, q[at]))
     return of_windows(windows, values, windows.counts > 0)
 
 
 def _median_deviation(call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-    values = loops.median_deviations(windows.samples.v, windows.low, windows.high)
+    values = looped(windows, ctx, lambda low, high, _: loops.median_deviations(windows.samples.v, low, high))
     return of_windows(windows, values, windows.counts > 0)
 
 
@@ -103,22 +104,25 @@ def _edge_time(edge: Callable[[Windows, np.ndarray], np.ndarray], _: Call, args:
 def _extreme_time(sign: float, call: Call, args: list[Value], ctx: Context) -> Vector:
     """When the largest or the smallest was: of equals the last."""
     windows = _floats_alone(windows_of(args), call, ctx)
-    values = loops.extreme_times(windows.samples.ts, windows.samples.v, windows.low, windows.high, sign)
+    ts, v = windows.samples.ts, windows.samples.v
+    values = looped(windows, ctx, lambda low, high, _: loops.extreme_times(ts, v, low, high, sign))
     return of_windows(windows, values, windows.counts > 0)
 
 
-def _lines(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    return loops.lines(windows.samples.ts, windows.samples.v, windows.low, windows.high)
+def _lines(windows: Windows, ctx: Context) -> np.ndarray:
+    """Slopes and the values at the first samples: float64[2, n_series, n_steps]."""
+    ts, v = windows.samples.ts, windows.samples.v
+    return looped(windows, ctx, lambda low, high, _: np.stack(loops.lines(ts, v, low, high)))
 
 
 def _deriv(call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-    return of_windows(windows, _lines(windows)[0], windows.counts > 1)
+    return of_windows(windows, _lines(windows, ctx)[0], windows.counts > 1)
 
 
 def _predicted(call: Call, args: list[Value], ctx: Context) -> Vector:
     windows = _floats_alone(windows_of(args), call, ctx)
-    slope, intercept = _lines(windows)
+    slope, intercept = _lines(windows, ctx)
     ahead = (ctx.grid.times - first(windows, windows.samples.ts)) / 1000 + scalar_of(args, 1)
     return of_windows(windows, intercept + slope * ahead, windows.counts > 1)
 
@@ -131,7 +135,8 @@ def _smoothing(call: Call, args: list[Value], ctx: Context) -> Vector:
         if len(wrong) and windows.counts.any():
             raise refused(f"invalid {name} factor. Expected: 0 < {short} < 1, got: {wrong[0]:f}", call, ctx.notes.text)
 
-    values = loops.smoothed(windows.samples.v, windows.low, windows.high, *factors)
+    v, (smoothing, trend) = windows.samples.v, factors
+    values = looped(windows, ctx, lambda low, high, at: loops.smoothed(v, low, high, smoothing[at], trend[at]))
     return of_windows(windows, values, windows.counts > 1)
 
 
