@@ -17,7 +17,7 @@ from gnomon_server.decode.otlp.wire import DecodeError
 from gnomon_server.decode.remote_write.context import WriteContext
 from gnomon_server.decode.remote_write.exemplars import Exemplars
 from gnomon_server.decode.remote_write.histograms import Histograms
-from gnomon_server.decode.remote_write.points import NoPoints
+from gnomon_server.decode.remote_write.points import NoPoints, no_points
 from gnomon_server.decode.remote_write.samples import Samples
 from gnomon_server.decode.remote_write.series import SeriesOf
 from gnomon_server.decode.remote_write.version_1 import Request1
@@ -27,7 +27,6 @@ from gnomon_server.model.batch import Batch, Rejections, Sender
 from gnomon_server.model.tables import EXEMPLARS, NATIVE_HISTOGRAMS
 
 _NS_PER_MS = 1_000_000
-_NO_HISTOGRAMS, _NO_EXEMPLARS = NoPoints(NATIVE_HISTOGRAMS), NoPoints(EXEMPLARS)
 
 
 class Message(StrEnum):
@@ -97,8 +96,8 @@ def _decode(body: bytes, message: Message, tenant: str, context: WriteContext) -
     series = SeriesOf(request, context, rejections)
     some = request.series.has
     samples = Samples(request)
-    histograms = Histograms(request) if some("histograms") else _NO_HISTOGRAMS
-    exemplars = Exemplars(request) if some("exemplars") else _NO_EXEMPLARS
+    histograms = Histograms(request) if some("histograms") else no_points(NATIVE_HISTOGRAMS)
+    exemplars = Exemplars(request) if some("exemplars") else no_points(EXEMPLARS)
     points = samples, histograms, exemplars
     series.refuse_undefined(np.bincount(np.concatenate([kind.owner for kind in points]), minlength=len(series)))
     for kind in points:

@@ -13,9 +13,10 @@ import xxhash
 
 from gnomon_server.errors import Internal
 from gnomon_server.query.promql.ast import Aggregate
-from gnomon_server.query.promql.context import Context, refused, some_steps
+from gnomon_server.query.promql.context import Context, Loop, by_steps, refused
 from gnomon_server.query.promql.go_text import general, plain, quoted
 from gnomon_server.query.promql.histograms import aggregates
+from gnomon_server.query.promql.histograms.block import begins_of
 from gnomon_server.query.promql.labels import all_but, grouped, merged, only, replaced
 from gnomon_server.query.promql.loops import groups as loops
 from gnomon_server.query.promql.values import NAME, Labels, Scalar, String, Value, Vector
@@ -37,6 +38,11 @@ class Groups:
     vector: Vector
     of: np.ndarray
     keys: list[Labels]
+
+    @property
+    def members(self) -> tuple[np.ndarray, np.ndarray]:
+        """The series, group after group, int64[n_series], and where each group begins, int64[n_groups + 1]."""
+        return np.argsort(self.of, kind="stable"), begins_of(np.bincount(self.of, minlength=len(self.keys)))
 
     def counts(self, there: np.ndarray) -> np.ndarray:
         """How many series of each are there: int64[n_groups, n_steps]."""
@@ -126,19 +132,10 @@ def _group(_: Aggregate, groups: Groups, __: np.ndarray, ___: Context) -> Vector
     return _of_groups(groups, np.ones(counts.shape), counts > 0)
 
 
-def _by_steps(
-    groups: Groups,
-    there: np.ndarray,
-    ctx: Context,
-    loop: Callable[[np.ndarray, np.ndarray, slice], np.ndarray],
-) -> np.ndarray:
-    """What a loop that sorts makes of the series, some steps at a time: by itself it cannot be stopped."""
+def _sorted(groups: Groups, there: np.ndarray, ctx: Context, loop: Loop) -> np.ndarray:
+    """What a loop makes of the series that sorts them at each step."""
     values = groups.vector.values
-    parts = [
-        loop(np.ascontiguousarray(values[:, steps]), np.ascontiguousarray(there[:, steps]), steps)
-        for steps in some_steps(ctx, values.shape[1], values.size * _SORTING)
-    ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return by_steps(ctx, (values, there), values.size * _SORTING, loop)
 
 
 def _extreme(sign: float, node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vector:
@@ -156,8 +153,8 @@ def _spread(node: Aggregate, groups: Groups, _: np.ndarray, ctx: Context) -> Vec
 
 def _quantile(node: Aggregate, groups: Groups, q: np.ndarray, ctx: Context) -> Vector:
     floats = _floats_only(node, groups, ctx)
-    values = _by_steps(
-        groups, floats, ctx, lambda cells, there, at: loops.quantiles(cells, there, groups.of, len(groups.keys), q[at])
+    values = _sorted(
+        groups, floats, ctx, lambda cells, there, at: loops.quantiles(cells, there, *groups.members, q[at])
     )
     return _of_groups(groups, values, groups.counts(floats) > 0)
 
@@ -185,8 +182,8 @@ def _picked(node: Aggregate, groups: Groups, number: np.ndarray, ctx: Context) -
     if node.op == "limit_ratio":
         return _kept(vector, vector.present & _sampled(vector, number))
     floats = _floats_only(node, groups, ctx) if node.op in ("topk", "bottomk") else vector.present
-    sign = _BY_VALUE[node.op]
-    rank = _by_steps(groups, floats, ctx, lambda cells, there, _: loops.ranks(cells, there, groups.of, sign))
+    members, sign = groups.members, _BY_VALUE[node.op]
+    rank = _sorted(groups, floats, ctx, lambda cells, there, _: loops.ranks(cells, there, *members, sign))
     keep = floats & (rank < number.astype(np.int64)[None, :])
     if ctx.grid.steps > 1 or node.op == "limitk":
         return _kept(vector, keep)

@@ -1,7 +1,7 @@
 """What an expression is evaluated in: the steps, the samples that were read, the limits, what is noticed."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,14 +79,27 @@ class Context:
 
 
 _WORK = 20_000_000
+Loop = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
+"""From two matrices [n, k], of some steps, and which steps these are, to [..., m, k]."""
 
 
-def some_steps(ctx: Context, steps: int, work: int) -> Iterator[slice]:
-    """All steps, so many at a time that a query can be stopped in between; `work`: the samples that all look at."""
+def by_steps(ctx: Context, matrices: tuple[np.ndarray, np.ndarray], work: int, loop: Loop) -> np.ndarray:
+    """What a compiled loop makes of all steps, some at a time: by itself it cannot be stopped.
+
+    Args:
+        ctx: where it is evaluated.
+        matrices: [n, n_steps] each.
+        work: how many samples it looks at, all in all.
+        loop: of `matrices` at some steps.
+    """
+    steps, parts = matrices[0].shape[1], []
     most = max(1, steps * _WORK // max(work, 1))
     for first in range(0, steps, most):
         ctx.check()
-        yield slice(first, min(first + most, steps))
+        some = slice(first, min(first + most, steps))
+        one, other = (np.ascontiguousarray(matrix[:, some]) for matrix in matrices)
+        parts.append(loop(one, other, some))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def check_size(samples: int, most: int) -> None:

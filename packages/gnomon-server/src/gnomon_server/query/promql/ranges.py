@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gnomon_server.query.promql.ast import Call
-from gnomon_server.query.promql.context import Context, some_steps
+from gnomon_server.query.promql.context import Context, Loop, by_steps
 from gnomon_server.query.promql.labels import named
 from gnomon_server.query.promql.loops import windows as loops
 from gnomon_server.query.promql.values import Value, Vector, Windows
@@ -58,18 +58,9 @@ def adjacent(windows: Windows, flags: np.ndarray) -> np.ndarray:
     return np.where(windows.counts > 0, picked(total, windows.high) - picked(total, windows.low + 1), 0.0)
 
 
-Loop = Callable[[np.ndarray, np.ndarray, slice], np.ndarray]
-"""From `low` and `high` of the windows at some steps, and which steps these are, to [..., n_series, steps]."""
-
-
 def looped(windows: Windows, ctx: Context, loop: Loop) -> np.ndarray:
-    """What a compiled loop makes of all windows, some steps at a time: by itself it cannot be stopped."""
-    low, high = windows.low, windows.high
-    parts = [
-        loop(np.ascontiguousarray(low[:, steps]), np.ascontiguousarray(high[:, steps]), steps)
-        for steps in some_steps(ctx, low.shape[1], int(windows.counts.sum()))
-    ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    """What a compiled loop makes of all windows' `low` and `high`."""
+    return by_steps(ctx, (windows.low, windows.high), int(windows.counts.sum()), loop)
 
 
 # Counters ------------------------------------------------------------------------------------------------------------
@@ -165,19 +156,13 @@ def float_rate(windows: Windows, ctx: Context, *, counter: bool, per_second: boo
 
     def loop(low: np.ndarray, high: np.ndarray, steps: slice) -> np.ndarray:
         edges = windows.starts_ms[steps], windows.ends_ms[steps]
-        found = loops.rates(
+        found: np.ndarray = loops.rates(
             samples.begins, samples.ts, samples.v, windows.starts, anew, (low, high), edges, counter, seconds
         )
-        return np.stack(found)  # the flags as numbers
+        return found
 
-    if anew.any():  # each window adds up what was lost in it
-        values, present = looped(windows, ctx, loop)
-        return values, present > 0
-    found: tuple[np.ndarray, np.ndarray] = loops.rates(
-        samples.begins, samples.ts, samples.v, windows.starts, anew, (windows.low, windows.high),
-        (windows.starts_ms, windows.ends_ms), counter, seconds,
-    )  # fmt: skip
-    return found
+    values, present = looped(windows, ctx, loop)
+    return values, present > 0
 
 
 def float_instant(windows: Windows, *, counter: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -85,7 +85,6 @@ def _quantile(call: Call, args: list[Value], ctx: Context) -> Vector:
     for wrong in {general(one) for one in q.tolist() if not 0 <= one <= 1}:
         if windows.counts.any():
             ctx.notes.warn(f"quantile value should be between 0 and 1, got {wrong}", call.args[0])
-
     values = looped(windows, ctx, lambda low, high, at: loops.quantiles(windows.samples.v, low, high, q[at]))
     return of_windows(windows, values, windows.counts > 0)
 
@@ -112,7 +111,7 @@ def _extreme_time(sign: float, call: Call, args: list[Value], ctx: Context) -> V
 def _lines(windows: Windows, ctx: Context) -> np.ndarray:
     """Slopes and the values at the first samples: float64[2, n_series, n_steps]."""
     ts, v = windows.samples.ts, windows.samples.v
-    return looped(windows, ctx, lambda low, high, _: np.stack(loops.lines(ts, v, low, high)))
+    return looped(windows, ctx, lambda low, high, _: loops.lines(ts, v, low, high))
 
 
 def _deriv(call: Call, args: list[Value], ctx: Context) -> Vector:

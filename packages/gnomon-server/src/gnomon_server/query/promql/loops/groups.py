@@ -106,20 +106,18 @@ def extremes(values: np.ndarray, there: np.ndarray, of: np.ndarray, groups: int,
 
 
 @compiled
-def quantiles(values: np.ndarray, there: np.ndarray, of: np.ndarray, groups: int, q: np.ndarray) -> np.ndarray:
-    """A quantile of each group, with float64[n_steps] for `q`."""
-    series, steps = values.shape
-    found, scratch = np.zeros((groups, steps)), np.empty(series)
-    order = np.argsort(of, kind="mergesort")
-    begin = 0
-    while begin < series:
-        group, end = of[order[begin]], begin
-        while end < series and of[order[end]] == group:
-            end += 1
-        for step in range(steps):
+def quantiles(
+    values: np.ndarray, there: np.ndarray, order: np.ndarray, begins: np.ndarray, q: np.ndarray
+) -> np.ndarray:
+    """A quantile of each group, with float64[n_steps] for `q`: float64[n_groups, n_steps].
+
+    `order` has the series group after group, int64[n_series], `begins` where each group begins, int64[n_groups + 1].
+    """
+    found, scratch = np.zeros((len(begins) - 1, values.shape[1])), np.empty(len(values))
+    for group in range(len(begins) - 1):
+        for step in range(values.shape[1]):
             count, nans = 0, 0
-            for place in range(begin, end):
-                one = order[place]
+            for one in order[begins[group] : begins[group + 1]]:
                 if there[one, step]:
                     if np.isnan(values[one, step]):
                         nans += 1
@@ -128,38 +126,30 @@ def quantiles(values: np.ndarray, there: np.ndarray, of: np.ndarray, groups: int
                         count += 1
             if count + nans:
                 found[group, step] = quantile(scratch[:count], nans, q[step])
-        begin = end
     return found
 
 
 @compiled
-def ranks(values: np.ndarray, there: np.ndarray, of: np.ndarray, sign: float) -> np.ndarray:
+def ranks(values: np.ndarray, there: np.ndarray, order: np.ndarray, begins: np.ndarray, sign: float) -> np.ndarray:
     """The place of each sample among those of its group, the largest first: int64[n_series, n_steps].
 
     With -1 for `sign` the smallest, with 0 the first. Of equals the first, NaN last; what is not there has any place.
+    `order` and `begins` as of `quantiles`.
     """
-    series, steps = values.shape
-    found, scratch, who = np.zeros((series, steps), np.int64), np.empty(series), np.empty(series, np.int64)
-    order = np.argsort(of, kind="mergesort")
-    begin = 0
-    while begin < series:
-        end = begin
-        while end < series and of[order[end]] == of[order[begin]]:
-            end += 1
-        for step in range(steps):
+    found, scratch, who = np.zeros(values.shape, np.int64), np.empty(len(values)), np.empty(len(values), np.int64)
+    for group in range(len(begins) - 1):
+        members = order[begins[group] : begins[group + 1]]
+        for step in range(values.shape[1]):
             count = 0
-            for place in range(begin, end):
-                one = order[place]
+            for one in members:
                 if there[one, step] and not (sign != 0 and np.isnan(values[one, step])):
                     scratch[count], who[count] = -sign * values[one, step] if sign != 0 else 0.0, one
                     count += 1
             by_value = np.argsort(scratch[:count], kind="mergesort")
             for place in range(count):
                 found[who[by_value[place]], step] = place
-            for place in range(begin, end):
-                one = order[place]
+            for one in members:
                 if there[one, step] and sign != 0 and np.isnan(values[one, step]):
                     found[one, step] = count
                     count += 1
-        begin = end
     return found

@@ -152,12 +152,12 @@ def rates(
     edges: tuple[np.ndarray, np.ndarray],
     counter: bool,
     seconds: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """`rate`, `increase` and `delta`: values, and where there is one.
+) -> np.ndarray:
+    """`rate`, `increase` and `delta`: values, and 1 where there is one: float64[2, n_series, n_steps].
 
     Args:
-        begins: the samples,
-        ts: their times,
+        begins: where the samples of each series begin.
+        ts: their times.
         v: their values.
         start: int64[n], when the counter of a sample began, 0 for unknown; empty: of none is it known.
         anew: bool[n], whether a counter began anew with a sample; empty for what is no counter.
@@ -167,7 +167,7 @@ def rates(
         seconds: what the results are divided by.
     """
     low, high = bounds
-    values, present, told = np.zeros(low.shape), np.zeros(low.shape, np.bool_), counter and len(start) > 0
+    found, told = np.zeros((2, *low.shape)), counter and len(start) > 0
     for one in range(low.shape[0]):
         resets = np.flatnonzero(anew[begins[one] : begins[one + 1]]) + begins[one] if counter else begins[:0]
         place = 0
@@ -178,7 +178,7 @@ def rates(
             began = _began(start[first], ts[first], edges[0][step]) if told else 0
             if last == first and not began:
                 continue
-            present[one, step] = True
+            found[1, one, step] = 1
             result = v[last] - v[first]
             if len(resets):
                 regained, place = _regained(v, resets, place, first, last)
@@ -187,8 +187,8 @@ def rates(
                 result += v[first]
             window = edges[0][step], edges[1][step]
             factor = _factor(result, v[first], (ts[first], ts[last]), window, last - first, began, counter)
-            values[one, step] = result * (factor / seconds)
-    return values, present
+            found[0, one, step] = result * (factor / seconds)
+    return found
 
 
 @compiled
@@ -315,12 +315,13 @@ def median_deviations(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nd
 
 
 @compiled
-def lines(ts: np.ndarray, v: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def lines(ts: np.ndarray, v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The line through each window of two samples or more (least squares): slope a second, value at the first sample.
 
-    As functions.go: linearRegression, about the means: nothing cancels then that would need compensation.
+    float64[2, n_series, n_steps]. As functions.go: linearRegression, about the means: nothing cancels then that would
+    need compensation.
     """
-    slopes, values = np.zeros(low.shape), np.zeros(low.shape)
+    found = np.zeros((2, *low.shape))
     for one in range(low.shape[0]):
         for step in range(low.shape[1]):
             first, end = low[one, step], high[one, step]
@@ -334,7 +335,7 @@ def lines(ts: np.ndarray, v: np.ndarray, low: np.ndarray, high: np.ndarray) -> t
                 sum_y += v[at]
             if flat:
                 level = v[first]
-                slopes[one, step], values[one, step] = (np.nan, np.nan) if np.isinf(level) else (0.0, level)
+                found[0, one, step], found[1, one, step] = (np.nan, np.nan) if np.isinf(level) else (0.0, level)
                 continue
             mean_x, mean_y, both, squares = sum_x / count, sum_y / count, 0.0, 0.0
             for at in range(first, end):
@@ -342,8 +343,8 @@ def lines(ts: np.ndarray, v: np.ndarray, low: np.ndarray, high: np.ndarray) -> t
                 both += apart * (v[at] - mean_y)
                 squares += apart * apart
             slope = both / squares if squares else np.nan
-            slopes[one, step], values[one, step] = slope, mean_y - slope * mean_x
-    return slopes, values
+            found[0, one, step], found[1, one, step] = slope, mean_y - slope * mean_x
+    return found
 
 
 @compiled
