@@ -10,6 +10,7 @@ from tests.promqltest.series import read_line
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Call, MatrixSelector, VectorSelector, walk
 from gnomon_server.query.promql.context import Context, Options
+from gnomon_server.query.promql.cores import Cores
 from gnomon_server.query.promql.evaluate import evaluate
 from gnomon_server.query.promql.functions.info import _matched
 from gnomon_server.query.promql.functions.info_selection import name_matchers
@@ -18,6 +19,7 @@ from gnomon_server.query.promql.parser import parse
 from gnomon_server.query.promql.values import Grid, Labels, Samples, Scalar, Vector
 
 MINUTE_MS = 60_000
+_CORES = Cores(2)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Told:
 
 def context(text: str, grid: Grid, samples: dict[tuple[int, int], Samples] | None = None) -> Context:
     """Where an expression is evaluated."""
-    return Context(grid, grid, Options(), Annotations(text), samples or {}, {}, time.monotonic(), lambda: False)
+    notes = Annotations(text)
+    return Context(grid, grid, Options(), notes, samples or {}, {}, time.monotonic(), lambda: False, _CORES)
 
 
 def samples_of(*lines: str, step_ms: int = MINUTE_MS) -> Samples:

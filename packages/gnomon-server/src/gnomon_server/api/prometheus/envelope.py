@@ -4,7 +4,7 @@ Source: Prometheus web/api/v1/api.go (`respond`, `respondError`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -58,11 +58,15 @@ def success(data: Any, warnings: Sequence[str] = ()) -> Response:
     return _json(b'{"status":"success","data":' + texts.dump(data) + said + b"}")
 
 
-async def success_of(data: Iterator[bytes], warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response:
-    """`data` comes as JSON, in blocks that are made in a thread; a large answer is sent while it is made."""
-    blocks = _enclosed(data, warnings, infos)
-    head, whole = await asyncio.to_thread(_head, blocks)
-    return _json(head) if whole else StreamingResponse(_rest(head, blocks), media_type="application/json")
+async def success_of(make: Callable[[], tuple[Iterable[bytes], Sequence[str]]], infos: Sequence[str] = ()) -> Response:
+    """The answer to a question, made in a thread; a large one is sent while it is made.
+
+    Args:
+        make: gives `data` as JSON, in blocks, and the warnings.
+        infos: what is said besides.
+    """
+    head, rest = await asyncio.to_thread(_head, make, infos)
+    return _json(head) if rest is None else StreamingResponse(_rest(head, rest), media_type="application/json")
 
 
 def refusing(endpoint: Endpoint) -> Endpoint:
@@ -106,7 +110,7 @@ def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def _enclosed(data: Iterator[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Iterator[bytes]:
+def _enclosed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Iterator[bytes]:
     yield b'{"status":"success","data":'
     yield from data
     for name, said in ((b"warnings", warnings), (b"infos", infos)):
@@ -115,15 +119,18 @@ def _enclosed(data: Iterator[bytes], warnings: Sequence[str], infos: Sequence[st
     yield b"}"
 
 
-def _head(blocks: Iterator[bytes]) -> tuple[bytes, bool]:
-    """As many blocks as are sent at once, and whether these are all."""
+def _head(
+    make: Callable[[], tuple[Iterable[bytes], Sequence[str]]], infos: Sequence[str]
+) -> tuple[bytes, Iterator[bytes] | None]:
+    """As many blocks as are sent at once, and the others; None: these are all."""
+    blocks = _enclosed(*make(), infos)
     found, size = [], 0
     for block in blocks:
         found.append(block)
         size += len(block)
         if size > _WHOLE_BYTES:
-            return b"".join(found), False
-    return b"".join(found), True
+            return b"".join(found), blocks
+    return b"".join(found), None
 
 
 async def _rest(head: bytes, blocks: Iterator[bytes]) -> AsyncIterator[bytes]:

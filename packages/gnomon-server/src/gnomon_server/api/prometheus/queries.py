@@ -78,7 +78,7 @@ class Queries:
         if not sets:
             return Response(status_code=204)
         found = await while_connected(request, self.index.exemplars(tenant, sets, window))
-        return await success_of(iter([texts.listed(_exemplars(found))]))
+        return await success_of(lambda: ([texts.listed(_exemplars(found))], ()))
 
     async def format(self, request: Request) -> Response:
         """`/format_query`."""
@@ -120,8 +120,12 @@ def _named(error: InvalidInput) -> InvalidInput:
 
 async def _shown(answer: Answer, form: Form, limit: int, began_s: float, *, is_range: bool) -> Response:
     stats = _stats(answer, time.perf_counter() - began_s) if form.text("stats") else b""
-    found, cut = await asyncio.to_thread(data, answer, is_range=is_range, limit=limit, stats=stats)
-    return await success_of(found, [*answer.warnings, *([TRUNCATED] if cut else [])], answer.infos)
+
+    def made() -> tuple[Iterator[bytes], list[str]]:
+        found, cut = data(answer, is_range=is_range, limit=limit, stats=stats)
+        return found, [*answer.warnings, *([TRUNCATED] if cut else [])]
+
+    return await success_of(made, answer.infos)
 
 
 def _stats(answer: Answer, took_s: float) -> bytes:

@@ -35,7 +35,7 @@ class SeriesQueries:
         window, sets, limit = form.window_ms(), form.matchers(), form.limit()
         found = await while_connected(request, self.index.series(tenant, sets, window, limit))
         shown = found.slice(0, limit) if limit else found
-        return await success_of(texts.joined(shown), [TRUNCATED] if len(shown) < len(found) else [])
+        return await success_of(lambda: (texts.joined(shown), [TRUNCATED] if len(shown) < len(found) else []))
 
     async def label_names(self, request: Request) -> Response:
         """`/labels`."""

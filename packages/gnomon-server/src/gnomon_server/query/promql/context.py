@@ -9,6 +9,7 @@ import numpy as np
 from gnomon_server.errors import DeadlineExceeded, InvalidInput, TooLarge
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Node
+from gnomon_server.query.promql.cores import Cores
 from gnomon_server.query.promql.values import Grid, Stored, Vector
 
 LOOKBACK_MS = 300_000
@@ -50,6 +51,7 @@ class Context:
         evaluated: what the engine has made of selectors, or of functions over them; then `samples` has other series.
         started_s: when the query began, monotonic.
         cancelled: whether nobody waits for the answer any more.
+        cores: who does parts of it.
     """
 
     grid: Grid
@@ -60,6 +62,7 @@ class Context:
     evaluated: Mapping[tuple[int, int], Vector]
     started_s: float
     cancelled: Callable[[], bool]
+    cores: Cores
 
     def on(self, grid: Grid) -> "Context":
         """The same with other steps."""

@@ -18,9 +18,11 @@ from gnomon_server.errors import DeadlineExceeded, InvalidInput
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Expr
 from gnomon_server.query.promql.caches.loading import Loader
+from gnomon_server.query.promql.caches.lru import Lru
 from gnomon_server.query.promql.caches.results import Extent, Key, in_a_row, key_of
 from gnomon_server.query.promql.check import value_type
 from gnomon_server.query.promql.context import MOST_STEPS, Context, Options
+from gnomon_server.query.promql.cores import Cores
 from gnomon_server.query.promql.evaluate import evaluate, range_vector
 from gnomon_server.query.promql.labels import names_removed, range_names_removed
 from gnomon_server.query.promql.memory import Memory
@@ -33,6 +35,7 @@ from gnomon_server.query.sql.door import NO_TENANT, Tenants
 from gnomon_server.store.interface import QueryLimits, Store
 
 T = TypeVar("T")
+_TREES = 200_000  # characters of expressions whose trees are kept: some 20 MB
 THREADS = 8  # queries that are evaluated at once; as many statements run in the engine
 
 
@@ -72,9 +75,11 @@ class PromqlDoor:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
         self._memory = memory or Memory()
         self._cache = self._memory.results
+        self._trees: Lru[tuple[str, bool], tuple[Expr, ValueType]] = Lru(_TREES)
         self.loader = Loader(store, self._memory.samples, self._limits) if self._memory.samples else None
         # Of their own: intake prepares its groups in the loop's threads, and must not wait for a heavy query.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="promql")
+        self._cores = Cores()
 
     async def close(self) -> None:
         """End the threads."""
@@ -82,6 +87,7 @@ class PromqlDoor:
             await self.loader.close()
         self._memory.samples.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._cores.close()
 
     async def _aside(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
@@ -94,7 +100,7 @@ class PromqlDoor:
             DeadlineExceeded, TooLarge, Unavailable: past the limits, or the store is away.
         """
         grid = Grid(at_ms, at_ms, 0)
-        tree = await self._aside(_read, text, grid, options)
+        tree, _ = await self._tree(text, options)
         return await self._evaluate(text, tree, grid, self._number(tenant), options)
 
     async def range(
@@ -109,7 +115,12 @@ class PromqlDoor:
                 "(?step=XX)",
                 where="step",
             )
-        tree, number = await self._aside(_read, text, grid, options), self._number(tenant)
+        (tree, kind), number = await self._tree(text, options), self._number(tenant)
+        if kind not in (ValueType.SCALAR, ValueType.VECTOR):
+            raise InvalidInput(
+                "promql_type",
+                f'invalid expression type "{DOCUMENTED[kind]}" for range query, must be Scalar or instant Vector',
+            )
         key = key_of(tree, grid, number, options.lookback_ms) if self._cache and options.cached else None
         if key is None:
             return await self._evaluate(text, tree, grid, number, options)
@@ -134,6 +145,15 @@ class PromqlDoor:
             whole.vector, grid, list(whole.warnings), list(whole.infos), answer.samples_read, cached_steps=steps
         )
 
+    async def _tree(self, text: str, options: Options) -> tuple[Expr, ValueType]:
+        """What an expression says, and what it gives; dashboards ask the same ones again and again."""
+        key = text, options.experimental
+        if (known := self._trees.find(key)) is not None:
+            return known
+        found = await self._aside(_parsed, *key)
+        self._trees.keep(key, found, len(text))
+        return found
+
     def _number(self, tenant: str) -> int:
         return self._tenants.known(tenant) or NO_TENANT
 
@@ -149,7 +169,7 @@ class PromqlDoor:
                 samples = {place: leaf.samples for place, leaf in placed}
                 evaluated = {place: leaf.vector for place, leaf in placed if leaf.vector is not None}
                 notes = Annotations(text)
-                ctx = Context(grid, grid, options, notes, samples, evaluated, started_s, gone.is_set)
+                ctx = Context(grid, grid, options, notes, samples, evaluated, started_s, gone.is_set, self._cores)
                 value = await self._aside(_evaluated, tree, ctx)
         except TimeoutError:
             raise DeadlineExceeded("query_timeout", "query timed out in query execution") from None
@@ -158,15 +178,9 @@ class PromqlDoor:
         return Answer(value, grid, notes.warnings, notes.infos, sum(leaf.samples.count for leaf in leaves))
 
 
-def _read(text: str, grid: Grid, options: Options) -> Expr:
-    tree = parse(text, experimental=options.experimental)
-    kind = value_type(tree)
-    if grid.step_ms and kind not in (ValueType.SCALAR, ValueType.VECTOR):
-        raise InvalidInput(
-            "promql_type",
-            f'invalid expression type "{DOCUMENTED[kind]}" for range query, must be Scalar or instant Vector',
-        )
-    return tree
+def _parsed(text: str, experimental: bool) -> tuple[Expr, ValueType]:
+    tree = parse(text, experimental=experimental)
+    return tree, value_type(tree)
 
 
 def _evaluated(tree: Expr, ctx: Context) -> Scalar | String | Vector | Samples:

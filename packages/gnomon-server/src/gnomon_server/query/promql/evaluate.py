@@ -4,6 +4,7 @@ One function a kind of node, no step by step: https://github.com/prometheus/prom
 what each means at one step.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -51,8 +52,7 @@ def evaluate(node: Expr, ctx: Context) -> Value:  # noqa: C901, PLR0911 - a line
         case Paren():
             return evaluate(node.expr, ctx)
         case VectorSelector():
-            blocks = ctx.samples[node.start, node.end].blocks()
-            return _with_evaluated(node, joined([_selected(node, block, ctx)[0] for block in blocks]), ctx)
+            return _with_evaluated(node, _by_blocks(node, lambda some: _selected(node, some, ctx)[0], ctx), ctx)
         case MatrixSelector():
             return _windows(node, ctx.samples[node.selector.start, node.selector.end].whole(), ctx)
         case Subquery():
@@ -82,16 +82,23 @@ def _called(call: Call, ctx: Context) -> Value:
 
 
 def _over_range(call: Call, over: MatrixSelector, ctx: Context) -> Vector:
-    """A function of the ranges of a selector, some series after the other: none looks at two of them."""
+    """A function of the ranges of a selector, by blocks of series: none looks at two of them."""
     others = [None if argument is over else evaluate(argument, ctx) for argument in call.args]
-    parts = []
-    for block in ctx.samples[over.selector.start, over.selector.end].blocks():
-        windows = _windows(over, block, ctx)
-        part = FUNCTIONS[call.function](call, [windows if other is None else other for other in others], ctx)
-        if not isinstance(part, Vector):
-            raise Internal("promql_types", f"{call.function} gave a {type(part).__name__}")
-        parts.append(part)
-    return _with_evaluated(over.selector, joined(parts), ctx, call)
+
+    def part(some: Samples) -> Vector:
+        windows = _windows(over, some, ctx)
+        found = FUNCTIONS[call.function](call, [windows if other is None else other for other in others], ctx)
+        if not isinstance(found, Vector):
+            raise Internal("promql_types", f"{call.function} gave a {type(found).__name__}")
+        return found
+
+    return _with_evaluated(over.selector, _by_blocks(over.selector, part, ctx), ctx, call)
+
+
+def _by_blocks(selector: VectorSelector, work: Callable[[Samples], Vector], ctx: Context) -> Vector:
+    """What becomes of all series of a selector, from work on some of them."""
+    stored = ctx.samples[selector.start, selector.end]
+    return joined(ctx.cores.map(lambda block: work(stored.some(block)), stored.blocks()))
 
 
 def _with_evaluated(selector: VectorSelector, vector: Vector, ctx: Context, call: Call | None = None) -> Vector:

@@ -4,7 +4,7 @@ Every array of a value has one row a series and one column a step: `[n_series, n
 query of one step. Arrays are never modified once they stand in a value; whoever changes one makes a new one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -154,6 +154,8 @@ def joined(vectors: Sequence[Vector]) -> Vector:
 
 BLOCK = 250_000
 """Samples that are looked at together: 2 MB a column, which caches hold, and allocators keep for the next ones."""
+Block = tuple[int, int]
+"""Some series: the first, and up to which."""
 
 
 class Stored(Protocol):
@@ -167,15 +169,18 @@ class Stored(Protocol):
     def count(self) -> int:
         """How many samples."""
 
-    def blocks(self) -> Iterator["Samples"]:
-        """Some series after the other, `BLOCK` samples or one series at a time; at least one block, maybe empty."""
+    def blocks(self) -> list[Block]:
+        """All series, `BLOCK` samples or one series at a time; at least one block, maybe empty."""
+
+    def some(self, block: Block) -> "Samples":
+        """Of these series; in any thread."""
 
     def whole(self) -> "Samples":
         """All at once."""
 
 
-def block_edges(begins: np.ndarray) -> list[tuple[int, int]]:
-    """The series of each block, from and up to, by where their samples begin: int64[n_series + 1]."""
+def blocks_of(begins: np.ndarray) -> list[Block]:
+    """Blocks, by where the samples of each series begin: int64[n_series + 1]."""
     cuts = np.searchsorted(begins, np.arange(BLOCK, int(begins[-1]), BLOCK), "left")
     edges = np.unique(np.concatenate([[0], cuts, [len(begins) - 1]])).tolist()
     return list(pairwise(edges)) or [(0, 0)]
@@ -218,23 +223,25 @@ class Samples:
         """All at once."""
         return self
 
-    def blocks(self) -> Iterator["Samples"]:
-        """Some series after the other; with native histograms all at once."""
-        edges = [(0, len(self.labels))] if self.rows is not None else block_edges(self.begins)
-        if len(edges) == 1:
-            yield self
-            return
-        for first, end in edges:
-            begin, stretch = self.begins[first], slice(self.begins[first], self.begins[end])
-            yield replace(
-                self,
-                labels=self.labels[first:end],
-                begins=self.begins[first : end + 1] - begin,
-                ts=self.ts[stretch],
-                v=self.v[stretch],
-                start=None if self.start is None else self.start[stretch],
-                nameless=None if self.nameless is None else self.nameless[first:end],
-            )
+    def blocks(self) -> list[Block]:
+        """As of `Stored`; with native histograms all at once."""
+        return [(0, len(self.labels))] if self.rows is not None else blocks_of(self.begins)
+
+    def some(self, block: Block) -> "Samples":
+        """As of `Stored`."""
+        first, end = block
+        if (first, end) == (0, len(self.labels)):
+            return self
+        begin, stretch = self.begins[first], slice(self.begins[first], self.begins[end])
+        return replace(
+            self,
+            labels=self.labels[first:end],
+            begins=self.begins[first : end + 1] - begin,
+            ts=self.ts[stretch],
+            v=self.v[stretch],
+            start=None if self.start is None else self.start[stretch],
+            nameless=None if self.nameless is None else self.nameless[first:end],
+        )
 
     @cached_property
     def owner(self) -> np.ndarray:

@@ -1,13 +1,13 @@
 """The samples of one metric in one hour, as far as somebody asks for them: sorted runs, and what has come since."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gnomon_server.query.promql.histograms.block import begins_of
 from gnomon_server.query.promql.loops import runs as loops
-from gnomon_server.query.promql.values import Labels, Samples, block_edges
+from gnomon_server.query.promql.values import Block, Labels, Samples, blocks_of
 
 HOUR_MS = 3_600_000
 # A run is merged with the one before it when it has grown to this part of it: each sample moves a few times at most.
@@ -201,14 +201,15 @@ class Gathered:
 
     def whole(self) -> Samples:
         """All at once."""
-        return self._some(0, len(self.labels))
+        return self.some((0, len(self.labels)))
 
-    def blocks(self) -> Iterator[Samples]:
-        """Some series after the other."""
-        for first, end in block_edges(self._begins):
-            yield self._some(first, end)
+    def blocks(self) -> list[Block]:
+        """As of `Stored`."""
+        return blocks_of(self._begins)
 
-    def _some(self, first: int, end: int) -> Samples:
+    def some(self, block: Block) -> Samples:
+        """As of `Stored`."""
+        first, end = block
         begins = self._begins[first : end + 1] - self._begins[first]
         total = int(begins[-1])
         told = self._with_start and any(len(run.start) for _, run in self._runs)

@@ -7,13 +7,13 @@ kept.
 """
 
 import bisect
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gnomon_server.query.promql.ast import Call, Duration, Expr, MatrixSelector, Subquery, VectorSelector, walk
+from gnomon_server.query.promql.caches.lru import Lru
 from gnomon_server.query.promql.format import show
 from gnomon_server.query.promql.histograms.block import Histograms, concatenate
 from gnomon_server.query.promql.values import NO_ROW, Grid, Vector
@@ -109,12 +109,16 @@ class ResultCache:
 
     def __init__(self, budget_bytes: int, on_look: Callable[[bool], object] = bool) -> None:
         self._budget_bytes, self._on_look = budget_bytes, on_look
-        self._kept: OrderedDict[Key, Extent] = OrderedDict()
+        self._kept: Lru[Key, Extent] = Lru(budget_bytes)
         self._tides: dict[int, Tide] = {}
-        self.bytes = 0
 
     def __bool__(self) -> bool:
         return self._budget_bytes > 0
+
+    @property
+    def bytes(self) -> int:
+        """What they weigh."""
+        return self._kept.weight
 
     def tide(self, tenant: int) -> Tide:
         """The tenant's."""
@@ -122,10 +126,9 @@ class ResultCache:
 
     def find(self, key: Key, grid: Grid) -> Extent | None:
         """The steps from the beginning of a query on that are kept and still right."""
-        kept = self._kept.get(key)
+        kept = self._kept.find(key)
         right = None
         if kept is not None and kept.grid.start_ms <= grid.start_ms:
-            self._kept.move_to_end(key)
             tide = self.tide(key[0])
             until_ms = min(grid.end_ms, tide.since(kept.moment) - 1)
             cut = kept.between(grid.start_ms, until_ms)
@@ -135,16 +138,7 @@ class ResultCache:
 
     def keep(self, key: Key, extent: Extent) -> None:
         """Keep an answer in the place of an older one."""
-        size = extent.size_bytes
-        if before := self._kept.pop(key, None):
-            self.bytes -= before.size_bytes
-        if size > self._budget_bytes // 4:  # no single dashboard's panel turns out all others
-            return
-        self._kept[key] = extent
-        self.bytes += size
-        while self.bytes > self._budget_bytes:
-            _, gone = self._kept.popitem(last=False)
-            self.bytes -= gone.size_bytes
+        self._kept.keep(key, extent, extent.size_bytes)
 
 
 def key_of(tree: Expr, grid: Grid, tenant: int, lookback_ms: int) -> Key | None:

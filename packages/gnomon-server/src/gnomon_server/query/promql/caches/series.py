@@ -1,6 +1,5 @@
 """Which series a selector has found before, until a commit brings new ones that it may find."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.model.series import METRIC_SHIFT, metric_part
+from gnomon_server.query.promql.caches.lru import Lru
 from gnomon_server.query.promql.values import Labels
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
 
@@ -73,8 +73,7 @@ class SeriesCache:
 
     def __init__(self, *, on: bool) -> None:
         self._on = on
-        self._kept: OrderedDict[Sought, tuple[int, SeriesFound]] = OrderedDict()
-        self._series = 0
+        self._kept: Lru[Sought, tuple[int, SeriesFound]] = Lru(_MOST_SERIES)
         self.now = 0
         # When a commit last brought series of a tenant, and of a metric of it.
         self._changed: dict[tuple[int, int | None], int] = {}
@@ -91,20 +90,12 @@ class SeriesCache:
 
     def find(self, sought: Sought) -> SeriesFound | None:
         """The answer of before, if it still holds."""
-        kept = self._kept.get(sought)
+        kept = self._kept.find(sought)
         if kept is None or self._changed.get((sought.tenant, sought.metric), -1) > kept[0]:
             return None
-        self._kept.move_to_end(sought)
         return kept[1]
 
     def keep(self, sought: Sought, found: SeriesFound, moment: int) -> None:
         """Keep an answer; `moment` is `now` of before it was asked for."""
-        if not self._on or len(found.ids) > _MOST_SERIES // 4:
-            return
-        if before := self._kept.pop(sought, None):
-            self._series -= len(before[1].ids) + _ENTRY
-        self._kept[sought] = moment, found
-        self._series += len(found.ids) + _ENTRY
-        while self._series > _MOST_SERIES:
-            _, (_, gone) = self._kept.popitem(last=False)
-            self._series -= len(gone.ids) + _ENTRY
+        if self._on:
+            self._kept.keep(sought, (moment, found), len(found.ids) + _ENTRY)

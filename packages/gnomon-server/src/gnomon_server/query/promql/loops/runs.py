@@ -69,22 +69,28 @@ def copied(
     ts, v, start = columns
     into_ts, into_v, into_start = into
     for place in range(len(reached)):
-        to = reached[place]
-        for at in range(stretches[0, place], stretches[1, place]):
-            into_ts[to], into_v[to] = base + ts[at], v[at]
-            if len(into_start):
-                into_start[to] = start[at] if len(start) else 0
-            to += 1
-        reached[place] = to
+        # Indices without a sign, a loop a column: so they become vector instructions, and take a third of the time.
+        first, to = np.uint64(stretches[0, place]), np.uint64(reached[place])
+        count = np.uint64(stretches[1, place]) - first
+        for one in range(count):
+            into_ts[to + one] = base + ts[first + one]
+        for one in range(count):
+            into_v[to + one] = v[first + one]
+        if len(into_start):
+            for one in range(count):
+                into_start[to + one] = start[first + one] if len(start) else 0
+        reached[place] += np.int64(count)
 
 
 @compiled
 def rising(begins: np.ndarray, ts: np.ndarray) -> bool:
     """Whether the times of each series rise, none of them twice."""
     for one in range(len(begins) - 1):
-        for at in range(begins[one] + 1, begins[one + 1]):
-            if ts[at] <= ts[at - 1]:
-                return False
+        rises = True
+        for at in range(np.uint64(begins[one]) + np.uint64(1), np.uint64(begins[one + 1])):
+            rises &= ts[at] > ts[at - np.uint64(1)]
+        if not rises:
+            return False
     return True
 
 
