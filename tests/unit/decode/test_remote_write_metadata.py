@@ -127,7 +127,7 @@ def test_caches_that_are_full(message: str) -> None:
     """They are emptied, and everything is told as before."""
     context = WriteContext()
     for known in (context.known_1, context.known_2):
-        known._max_bytes = 1000
+        known._max_series = 7
     context.symbols._max_bytes = 2000
     for number in range(30):
         series = [

@@ -9,7 +9,7 @@ import pyarrow as pa
 from gnomon_server.decode.otlp.columns import map_of_texts, no_rows
 from gnomon_server.decode.otlp.scan import Scanned
 from gnomon_server.decode.remote_write.context import MS_PER_DAY, WriteContext
-from gnomon_server.decode.remote_write.known import Definition, KnownSeries
+from gnomon_server.decode.remote_write.known import Definition, Keys, KnownSeries
 from gnomon_server.decode.remote_write.labels import (
     LabelLimits,
     Pairs,
@@ -32,7 +32,7 @@ class Request(Protocol):
     messages: Messages
     series: Scanned
     known: KnownSeries
-    keys: list[bytes]
+    keys: Keys
     started: np.ndarray  # int64[n_series], when each began to count where its samples do not say, ms; 0: unknown
     label_counts: np.ndarray  # int64[n_series]
     is_empty: bool
@@ -56,7 +56,6 @@ class SeriesOf:
         self._messages: dict[str, str] = {}
         self._described: dict[int, tuple[str, dict[str, str]]] = {}
         self.slots = request.known.find(request.keys, self._define)
-        self._described = {int(self.slots[position]): found for position, found in self._described.items()}
         self.good = self.slots >= 0
         self.rows = request.known.rows(np.maximum(self.slots, 0))
 
@@ -105,16 +104,18 @@ class SeriesOf:
             used: positions of series, int64[m], the times of their points, int64[m] in ms, whether histograms.
             tenant: whose they are.
         """
+        nothing = np.zeros(0, np.int64)
         parts = [(self.slots[positions] << 17 | at // MS_PER_DAY << 1 | native) for positions, at, native in used]
-        marks = np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+        marks, first = np.unique(np.concatenate([nothing, *parts]), return_index=True)
         slots, days, native = marks >> 17, (marks >> 1 & 0xFFFF).astype(np.int32), marks & 1 > 0
         known = self._request.known.rows(slots)
         new = np.flatnonzero(self._context.seen.unseen(tenant, "series", known["id"], days))
         if not len(new):
             return no_rows(SERIES)
         kinds = np.where(native & (known["kind"] == Kind.UNKNOWN), np.uint8(Kind.EXPONENTIAL), known["kind"])
-        labelled = [self._labelled(slot) for slot in slots[new].tolist()]
-        nothing = [pa.array([[]] * len(new), kind) for _, kind in ATTRIBUTES]
+        every = np.concatenate([nothing, *(positions for positions, _, _ in used)])
+        labelled = [self._labelled(position) for position in every[first[new]].tolist()]
+        no_attributes = [pa.array([[]] * len(new), kind) for _, kind in ATTRIBUTES]
         return pa.RecordBatch.from_arrays(
             [
                 pa.array(days[new]).cast(pa.date32()),
@@ -126,29 +127,29 @@ class SeriesOf:
                 pa.array([""] * len(new), pa.string()),
                 pa.array([metric for metric, _ in labelled], pa.string()),
                 map_of_texts([labels for _, labels in labelled]),
-                *nothing,
+                *no_attributes,
             ],
             schema=SERIES,
         )
 
-    def _labelled(self, slot: int) -> tuple[str, dict[str, str]]:
-        if slot in self._described:
-            return self._described[slot]
-        return checked(self._request.pairs(self._request.known.key(slot)), self._limits)
+    def _labelled(self, position: int) -> tuple[str, dict[str, str]]:
+        if position in self._described:
+            return self._described[position]
+        return checked(self._request.pairs(self._request.keys[position]), self._limits)
 
     def meta_rows(self, tenant: str) -> pa.RecordBatch:
         """Rows of `metric_meta` that the store lacks: what is said beside the series, and by the series."""
         found = {description.key(): description for description in self._request.descriptions()}
         keys, first = np.unique(np.where(self.good, self.rows["meta"], 0), return_index=True)
-        places = {key: int(self.slots[place]) for key, place in zip(keys.tolist(), first.tolist(), strict=True) if key}
+        places = {key: place for key, place in zip(keys.tolist(), first.tolist(), strict=True) if key}
         every = np.array([*found, *places], np.uint64)
         if not len(every):
             return no_rows(METRIC_META)
         new = every[unseen(every, tenant, self._context.seen)].tolist()
         return meta_rows([found[key] if key in found else self._description(places[key]) for key in new])
 
-    def _description(self, slot: int) -> Description:
-        description = self._request.description(self._request.known.key(slot), self._labelled(slot)[0])
+    def _description(self, position: int) -> Description:
+        description = self._request.description(self._request.keys[position], self._labelled(position)[0])
         assert description is not None, "a series with a row in metric_meta describes its metric"  # noqa: S101 - an invariant
         return description
 

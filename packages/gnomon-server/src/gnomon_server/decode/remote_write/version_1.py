@@ -9,6 +9,7 @@ from gnomon_server.decode.otlp.fields import LEN, UnusualError
 from gnomon_server.decode.otlp.scan import Scanned
 from gnomon_server.decode.otlp.values import text
 from gnomon_server.decode.remote_write.context import WriteContext
+from gnomon_server.decode.remote_write.known import Keys
 from gnomon_server.decode.remote_write.labels import TYPES, Pairs, RefusedError
 from gnomon_server.decode.remote_write.metadata import Description
 from gnomon_server.decode.remote_write.scan import scan, whole
@@ -62,7 +63,7 @@ def _type(number: int) -> str:
     return TYPES[number] if 0 <= number < len(TYPES) else TYPES[0]
 
 
-def _label_bytes(series: Scanned) -> tuple[list[bytes], np.ndarray]:
+def _label_bytes(series: Scanned) -> tuple[Keys, np.ndarray]:
     """The labels of each series as they stand there, with their tags and lengths; and how many, int64[n]."""
     chosen = np.flatnonzero(series.tag == _LABEL_TAG)
     owner, at, length = series.owner[chosen], series.at[chosen], series.length[chosen]
@@ -74,6 +75,4 @@ def _label_bytes(series: Scanned) -> tuple[list[bytes], np.ndarray]:
     together = np.bincount(owner, length + head, len(series)) == end - begin
     if not together.all() or (series.messages.data[begin[owner]] != _LABEL_TAG).any():
         raise UnusualError
-    body = series.messages.body
-    keys = [body[start:stop] for start, stop in zip(begin.tolist(), end.tolist(), strict=True)]
-    return keys, np.bincount(owner, minlength=len(series))
+    return Keys(series.messages.data, begin, end), np.bincount(owner, minlength=len(series))

@@ -7,6 +7,7 @@ import numpy as np
 from gnomon_server.decode.otlp.bounds import MAX_PARTS, check_count
 from gnomon_server.decode.otlp.values import text
 from gnomon_server.decode.remote_write.context import WriteContext
+from gnomon_server.decode.remote_write.known import Keys
 from gnomon_server.decode.remote_write.labels import TYPES, Pairs, RefusedError, family_of
 from gnomon_server.decode.remote_write.metadata import Description
 from gnomon_server.decode.remote_write.scan import packed_varints, scan, stretches, whole
@@ -39,7 +40,7 @@ class Request2:
         self.started = self.series.varints("created_timestamp").view(np.int64)
         self.keys = self._keys()
 
-    def _keys(self) -> list[bytes]:
+    def _keys(self) -> Keys:
         counts, refs = packed_varints(self.series.pieces("labels_refs"))
         described = scan(V2, "Metadata", self.series.pieces("metadata"))
         types, *texts = (described.varints(name) for name in ("type", "help_ref", "unit_ref"))
@@ -61,11 +62,8 @@ class Request2:
         for place, column in enumerate(texts, 1):
             flat[begins + place] = lasting[column.astype(np.int64)]
         flat[stretches(begins + _HEAD, counts)] = lasting[refs.astype(np.int64)]
-        raw = flat.tobytes()
-        keys = [raw[start:stop] for start, stop in zip((begins * 4).tolist(), (ends * 4).tolist(), strict=True)]
-        for position in np.flatnonzero(self._missing | self._odd).tolist():
-            keys[position] = b""
-        return keys
+        named = ~(self._missing | self._odd)
+        return Keys(flat.view(np.uint8), begins * 4, np.where(named, ends, begins) * 4)
 
     def fault(self, position: int) -> RefusedError | None:
         """Why a series has no key."""

@@ -192,7 +192,7 @@ class SampleCache:
                         before = chunk.size_bytes
                         found += [(chunk.base_ms, run) for run in chunk.runs()]
                         self.bytes += chunk.size_bytes - before
-                if lacking and self._fits(tenant, metric, len(some), len(lacking)):
+                if lacking and self._fits(tenant, metric, len(some), lacking):
                     missing.append(Missing(metric, some, lacking))
             self._evict()
         self._on_look(here)
@@ -207,9 +207,11 @@ class SampleCache:
             self._asked.popitem(last=False)
         return False
 
-    def _fits(self, tenant: int, metric: int, series: int, hours: int) -> bool:
+    def _fits(self, tenant: int, metric: int, series: int, hours: Sequence[int]) -> bool:
         """Whether there is room for it, beside what others ask for now."""
-        need = series * hours * self._weights.get((tenant, metric), _USUAL_BYTES)
+        now = time.time() * 1000 / HOUR_MS
+        past = sum(min(max(now - hour, 0.0), 1.0) for hour in hours)  # the last one has only begun
+        need = series * past * self._weights.get((tenant, metric), _USUAL_BYTES)
         if self.bytes + need <= self._budget_bytes:
             return True
         oldest = next(iter(self._chunks.values()), None)
