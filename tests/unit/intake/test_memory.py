@@ -1,13 +1,14 @@
 """What intake remembers, compared with dicts and sets."""
 
+import threading
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon_server.intake import index
-from gnomon_server.intake.index import Index, mixed
 from gnomon_server.intake.memory import LastHistograms, LastPoints, RecentSpans, SeenRows, span_keys
 from gnomon_server.intake.native_histograms import CELL, ROW, Histograms
+from gnomon_server.model.index import Index, mixed
 
 KEYS = st.lists(st.one_of(st.integers(0, 30), st.integers(0, 2**64 - 1)), max_size=40)
 
@@ -19,18 +20,37 @@ def keys_of(numbers: list[int]) -> np.ndarray:
 
 @given(st.lists(KEYS, max_size=12), KEYS)
 def test_an_index_is_a_dict_from_keys_to_the_order_of_adding(added: list[list[int]], asked: list[int]) -> None:
-    """Whatever is added when; both levels are met, since the merging size is lowered."""
+    """Whatever is added when."""
     there, slots = Index(), dict[int, int]()
-    kept, index._MERGE_AT = index._MERGE_AT, 5
-    try:
-        for numbers in added:
-            new = [number for number in dict.fromkeys(numbers) if number not in slots]
-            there.add(keys_of(new))
-            slots |= {number: len(slots) + place for place, number in enumerate(new)}
-            assert there.find(keys_of(asked)).tolist() == [slots.get(number, -1) for number in asked]
-            assert len(there) == len(slots)
-    finally:
-        index._MERGE_AT = kept
+    for numbers in added:
+        new = [number for number in dict.fromkeys(numbers) if number not in slots]
+        there.add(keys_of(new))
+        slots |= {number: len(slots) + place for place, number in enumerate(new)}
+        assert there.find(keys_of(asked)).tolist() == [slots.get(number, -1) for number in asked]
+        assert len(there) == len(slots)
+
+
+def test_an_index_is_read_while_it_grows() -> None:
+    """What was there before is always found; what is being added has its slot or none."""
+    there, keys = Index(), mixed(np.arange(200_000, dtype=np.uint64), 7)
+    there.add(keys[:1000])
+    wrong = list[str]()
+
+    def read() -> None:
+        while len(there) < len(keys):
+            slots = there.find(keys)
+            if (slots[:1000] != np.arange(1000)).any() or ((slots != np.arange(len(keys))) & (slots >= 0)).any():
+                wrong.append("another's slot")
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for first in range(1000, len(keys), 100):
+        there.add(keys[first : first + 100])
+    for reader in readers:
+        reader.join()
+    assert not wrong
+    assert there.find(keys).tolist() == list(range(len(keys)))
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(0, 2**40))

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gnomon_server.intake.index import Index
 from gnomon_server.model.batch import Batch
+from gnomon_server.model.index import Index
 
 REASON = "series_limit"
 _NAME = "__name__"

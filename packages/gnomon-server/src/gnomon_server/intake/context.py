@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.intake.group import Group
-from gnomon_server.intake.index import mixed
 from gnomon_server.intake.memory import LastHistograms, LastPoints, RecentSpans
+from gnomon_server.model.index import mixed
 from gnomon_server.store.interface import QueryLimits, Store
 
 POINT_TABLES = ("samples", "native_histograms", "exemplars")

@@ -6,8 +6,8 @@ the store merges away. So every memory may be emptied when it reaches its bound.
 
 import numpy as np
 
-from gnomon_server.intake.index import Index, mixed
 from gnomon_server.intake.native_histograms import CELL, NOTHING, ROW, Histograms, stretches
+from gnomon_server.model.index import Index, mixed
 
 _NEVER = np.iinfo(np.int64).min
 _LANES = 8

@@ -23,8 +23,8 @@ from gnomon_server.intake.context import (
 )
 from gnomon_server.intake.deltas import accumulate_deltas, accumulate_histograms
 from gnomon_server.intake.group import Group
-from gnomon_server.intake.index import mixed
 from gnomon_server.intake.memory import LastPoints, span_keys
+from gnomon_server.model.index import mixed
 
 _ONE_OF = {"samples": "sample", "native_histograms": "histogram", "exemplars": "exemplar"}
 _FEW_TRACES = 50

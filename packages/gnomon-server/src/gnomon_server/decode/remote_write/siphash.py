@@ -1,7 +1,7 @@
-"""SipHash, 128 bits, of many texts at once: under a secret key nobody can make two texts with one digest.
+"""SipHash of many texts at once: under a secret key nobody can make two texts with one digest.
 
-Source: Aumasson and Bernstein, SipHash: a fast short-input PRF (2012), and their siphash.c for 128 bits. One round a
-word and three at the end (SipHash-1-3), as in CPython and Rust.
+Source: Aumasson and Bernstein, SipHash: a fast short-input PRF (2012). One round a word and three at the end
+(SipHash-1-3), as in CPython and Rust.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ _WORD = 8
 def digests(
     data: np.ndarray, starts: np.ndarray, ends: np.ndarray, key: np.ndarray, rounds: tuple[int, int] = (1, 3)
 ) -> np.ndarray:
-    """uint64[n, 2] of stretches of uint8 `data`, from int64[n] `starts` up to `ends`; `key`: uint64[2]."""
+    """uint64[n] of stretches of uint8 `data`, from int64[n] `starts` up to `ends`; `key`: uint64[2]."""
     found: np.ndarray = _digests(data, starts, ends, (key[0], key[1]), rounds)
     return found
 
@@ -53,9 +53,9 @@ def _word(data: np.ndarray, at: int, width: int) -> np.uint64:
 def _digests(
     data: np.ndarray, starts: np.ndarray, ends: np.ndarray, key: tuple[np.uint64, np.uint64], rounds: tuple[int, int]
 ) -> np.ndarray:
-    found = np.empty((len(starts), 2), np.uint64)
+    found = np.empty(len(starts), np.uint64)
     for one in range(len(starts)):
-        a, b = key[0] ^ np.uint64(0x736F6D6570736575), key[1] ^ np.uint64(0x646F72616E646F6D) ^ np.uint64(0xEE)
+        a, b = key[0] ^ np.uint64(0x736F6D6570736575), key[1] ^ np.uint64(0x646F72616E646F6D)
         c, d = key[0] ^ np.uint64(0x6C7967656E657261), key[1] ^ np.uint64(0x7465646279746573)
         length = ends[one] - starts[one]
         whole = length // _WORD
@@ -69,10 +69,8 @@ def _digests(
             for _ in range(rounds[0]):
                 a, b, c, d = _mixed(a, b, c, d)
             a ^= word
-        c ^= np.uint64(0xEE)
-        for half in range(2):
-            for _ in range(rounds[1]):
-                a, b, c, d = _mixed(a, b, c, d)
-            found[one, half] = a ^ b ^ c ^ d
-            b ^= np.uint64(0xDD)
+        c ^= np.uint64(0xFF)
+        for _ in range(rounds[1]):
+            a, b, c, d = _mixed(a, b, c, d)
+        found[one] = a ^ b ^ c ^ d
     return found
