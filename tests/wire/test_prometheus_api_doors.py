@@ -280,3 +280,29 @@ async def test_a_fault_of_ours_is_told_in_the_envelope(stalled: tuple[_Stalled, 
     said = json.loads(found[1])
     assert (found[0], said["status"], said["errorType"]) == (500, "error", "internal")
     assert "ZeroDivision" not in said["error"]
+
+
+def test_lists_are_those_of_the_last_commit(guarded: Server) -> None:
+    """However often they were asked for before, with limits, matchers and on other days."""
+
+    def write(labels: dict[str, str]) -> None:
+        body = compressed(request(V1, [{"labels": labels, "samples": [(3.0, int(time.time() * 1000) - 1000)]}]))
+        headers = {"Authorization": f"Bearer {'s' * 32}", "Content_Encoding": "snappy"}
+        assert guarded.post(f"{guarded.api}/api/v1/write", body, **headers)[0] in (200, 204)
+
+    def listed(path: str) -> list[Any]:
+        status, body = ask(guarded.api, path, headers=_bearer("s"))
+        assert status == 200, body
+        found: list[Any] = json.loads(body)["data"]
+        return found
+
+    shelves = "/api/v1/label/shelf/values"
+    for number in range(3):
+        write({"__name__": "books", "shelf": str(number), f"own_{number}": "x"})
+        for _ in range(3):
+            assert listed(shelves) == [str(one) for one in range(number + 1)]
+            assert listed(f"{shelves}?limit=1") == ["0"]
+            assert listed(f"{shelves}?match[]=books{{shelf!='0'}}") == [str(one) for one in range(1, number + 1)]
+            assert listed(f"{shelves}?start=1000&end=2000") == []
+            assert f"own_{number}" in listed("/api/v1/labels")
+            assert len(listed("/api/v1/series?match[]=books")) == number + 1

@@ -278,7 +278,7 @@ class App:
         self._stops.append(("promql", door.close))
         return prometheus_api.Parts(
             door=door,
-            index=SeriesIndex(self.store, self.tenants, limits),
+            index=SeriesIndex(self.store, self.tenants, limits, self.memory),
             scraping=self.scraper,
             scraped_tenant=settings.scrape.tenant,
             clock=self.clock,

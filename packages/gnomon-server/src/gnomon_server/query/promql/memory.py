@@ -1,12 +1,16 @@
 """What the door remembers between queries, and how it hears that it no longer holds."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
 from gnomon_server.query.promql.caches.results import ResultCache
 from gnomon_server.query.promql.caches.samples import SampleCache
-from gnomon_server.query.promql.caches.series import SeriesCache
+from gnomon_server.query.promql.caches.series import AboutSeries, Changes, Listed, SeriesFound, Sought
+
+_SERIES = 500_000  # that selectors have found: some 200 bytes each
+_CHARACTERS = 32_000_000  # of lists of names, values and series
 
 
 class Memory:
@@ -14,7 +18,7 @@ class Memory:
 
     Args:
         results_bytes: what answers may weigh; 0: none are kept.
-        samples_bytes: what samples may weigh, and whether it is remembered which series there are; 0: neither.
+        samples_bytes: what samples may weigh; 0: none, and it is not remembered either which series there are.
         on_look: told of each look, by cache (`results`, `samples`), whether something was found.
     """
 
@@ -23,7 +27,9 @@ class Memory:
     ) -> None:
         self.results = ResultCache(results_bytes, lambda found: on_look("results", found))
         self.samples = SampleCache(samples_bytes, lambda found: on_look("samples", found))
-        self.series = SeriesCache(on=samples_bytes > 0)
+        self._changes = Changes()
+        self.series = AboutSeries[Sought, SeriesFound](_SERIES if samples_bytes else 0, self._changes)
+        self.lists = AboutSeries[Listed, Any](_CHARACTERS if samples_bytes else 0, self._changes)
 
     def committed(self, tables: Mapping[str, pa.Table], oldest_ms: Mapping[int, int], *, stored: bool) -> None:
         """Rows are visible.
@@ -36,5 +42,5 @@ class Memory:
         if self.results:
             for tenant, oldest in oldest_ms.items():
                 self.results.tide(tenant).arrived(oldest)
-        self.series.committed(tables)
+        self._changes.committed(tables)
         self.samples.committed(tables, stored=stored)

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from gnomon_server.errors import TooLarge
+from gnomon_server.query.promql.caches.series import Listed
+from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.select import Source, bounds, condition, label_sets, read_samples
 from gnomon_server.query.promql.statements import ALL_LABELS, BETWEEN, DAYS
@@ -32,6 +34,7 @@ _TYPE = (
 )
 _PLACEHOLDER = re.compile(r"\{(name|value|item)(\d+):")
 _MOST_EXEMPLARS = 100_000
+_DAY_MS = 86_400_000
 _MOST_ROWS = 2_000_000  # of an answer: series, names, values
 
 
@@ -64,8 +67,11 @@ class SeriesIndex:
     more than `limit` may come back, so that the caller sees that there is more.
     """
 
-    def __init__(self, store: Store, tenants: Tenants, limits: QueryLimits | None = None) -> None:
+    def __init__(
+        self, store: Store, tenants: Tenants, limits: QueryLimits | None = None, memory: Memory | None = None
+    ) -> None:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
+        self._lists = (memory or Memory()).lists
 
     async def series(self, tenant: str, sets: Sets, window: tuple[int, int], limit: int = 0) -> pa.ChunkedArray:
         """The series as texts, each a JSON object of its labels, sorted by their labels.
@@ -73,7 +79,7 @@ class SeriesIndex:
         The store writes the texts, so that a million series are no Python objects.
         """
         where, params = self._where(tenant, sets, window)
-        found = await self._ask(
+        found = await self._listed(
             f"SELECT toJSONString(pairs) AS shown FROM (SELECT {ALL_LABELS} AS pairs FROM series WHERE {where} "
             f"GROUP BY id) ORDER BY pairs::Array(Tuple(String, String)){_cut(limit)}",
             params,
@@ -84,7 +90,7 @@ class SeriesIndex:
     async def label_names(self, tenant: str, sets: Sets, window: tuple[int, int], limit: int = 0) -> list[str]:
         """The names, sorted."""
         where, params = self._where(tenant, sets, window)
-        found = await self._ask(
+        found = await self._listed(
             f"SELECT DISTINCT arrayJoin(if(metric = '', mapKeys(labels)::Array(String), "
             f"arrayPushBack(mapKeys(labels)::Array(String), '{NAME}'))) AS name FROM series WHERE {where} "
             f"ORDER BY name{_cut(limit)}",
@@ -98,7 +104,7 @@ class SeriesIndex:
         """The values of one label, sorted."""
         where, params = self._where(tenant, sets, window)
         column = "metric" if name == NAME else "labels[{label:String}]"
-        found = await self._ask(
+        found = await self._listed(
             f"SELECT DISTINCT toString({column}) AS found FROM series WHERE {where} AND {column} != '' "
             f"ORDER BY found{_cut(limit)}",
             {**params, "label": name},
@@ -183,6 +189,14 @@ class SeriesIndex:
         which = f" AND ({' OR '.join(tests)})" if tests else ""
         empty = "" if window[0] <= window[1] else " AND 0"
         return f"tenant = {{tenant:UInt32}} AND {DAYS}{which}{empty}", params
+
+    async def _listed(self, sql: str, params: dict[str, Any], settings: Settings | None = None) -> pa.Table:
+        """As `_ask`, of the series of some days: what was listed before holds until there are new ones."""
+        on_days = {name: value // _DAY_MS if name in ("low", "high") else value for name, value in params.items()}
+        asked = Listed(params["tenant"], (sql, *on_days.items()))
+        return await self._lists.find(
+            asked, lambda: self._ask(sql, params, settings), lambda found: len(sql) + found.nbytes
+        )
 
     async def _ask(self, sql: str, params: dict[str, Any], settings: Settings | None = None) -> pa.Table:
         named = {name: value for name, value in params.items() if f"{{{name}:" in sql}

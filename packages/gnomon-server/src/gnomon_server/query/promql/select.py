@@ -41,6 +41,7 @@ _DAY_MS = 86_400_000
 _MOST_AT_ONCE = 4_000_000
 _MOST_IDS = 8_000
 _USUAL_INTERVAL_MS = 15_000
+_ENTRY = 50  # what an answer weighs in memory beside its series, in series
 # ClickHouse's CANNOT_COMPILE_REGEXP: all that RE2 cannot read was refused before, but what is too large for it.
 _REGEX_REFUSED = "sql_427"
 # A series of one of these kinds may hold native histograms.
@@ -119,13 +120,10 @@ class Leaf:
 async def find_series(source: Source, read: Read) -> SeriesFound:
     """The series that match, and were active on the days of the read."""
     days = (one // _DAY_MS for one in bounds(read))
-    sought, known = Sought(source.tenant, read.matchers, *days), source.memory.series
-    if (kept := known.find(sought)) is not None:
-        return kept
-    moment = known.now
-    found = await _asked_for_series(source, read)
-    known.keep(sought, found, moment)
-    return found
+    sought = Sought(source.tenant, read.matchers, *days)
+    return await source.memory.series.find(
+        sought, lambda: _asked_for_series(source, read), lambda found: len(found.ids) + _ENTRY
+    )
 
 
 async def _asked_for_series(source: Source, read: Read) -> SeriesFound:

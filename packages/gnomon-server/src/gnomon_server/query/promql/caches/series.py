@@ -1,8 +1,9 @@
-"""Which series a selector has found before, until a commit brings new ones that it may find."""
+"""What was found about series before, until a commit brings new ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,6 @@ from gnomon_server.model.series import METRIC_SHIFT, metric_part
 from gnomon_server.query.promql.caches.lru import Lru
 from gnomon_server.query.promql.values import Labels
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
-
-_MOST_SERIES = 500_000  # of all answers together: some 200 bytes a series
-_ENTRY = 50  # what an answer itself weighs, in series
 
 
 @dataclass(frozen=True)
@@ -68,34 +66,72 @@ class Sought:
         return metric_part(names[0]) if names and names[0] else None
 
 
-class SeriesCache:
-    """The newest answers, within a number of series; what was not asked for longest goes first."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What was to be listed, of all metrics: the tenant's number, and all that the list hangs on."""
 
-    def __init__(self, *, on: bool) -> None:
-        self._on = on
-        self._kept: Lru[Sought, tuple[int, SeriesFound]] = Lru(_MOST_SERIES)
+    tenant: int
+    what: tuple[Any, ...]
+
+    @property
+    def metric(self) -> None:
+        """Of any."""
+
+
+class Asked(Protocol):
+    """What was asked about series: whose, and of which metric's, the metric's part of their ids; None: of any."""
+
+    @property
+    def tenant(self) -> int: ...  # noqa: D102 - the class says it
+    @property
+    def metric(self) -> int | None: ...  # noqa: D102
+
+
+K = TypeVar("K", bound=Asked)
+V = TypeVar("V")
+
+
+class Changes:
+    """When commits last brought series."""
+
+    def __init__(self) -> None:
         self.now = 0
-        # When a commit last brought series of a tenant, and of a metric of it.
-        self._changed: dict[tuple[int, int | None], int] = {}
+        # Of a tenant, and of a metric of it.
+        self._last: dict[tuple[int, int | None], int] = {}
 
     def committed(self, tables: Mapping[str, pa.Table]) -> None:
         """New series are visible, perhaps."""
         series = tables.get("series")
-        if series is None or not self._on:
+        if series is None:
             return
         self.now += 1
         tenants, metrics = series["tenant"].to_numpy(), series["id"].to_numpy() >> np.uint64(METRIC_SHIFT)
         for tenant, metric in np.unique(np.stack([tenants.astype(np.uint64), metrics]), axis=1).T.tolist():
-            self._changed[tenant, metric] = self._changed[tenant, None] = self.now
+            self._last[tenant, metric] = self._last[tenant, None] = self.now
 
-    def find(self, sought: Sought) -> SeriesFound | None:
-        """The answer of before, if it still holds."""
-        kept = self._kept.find(sought)
-        if kept is None or self._changed.get((sought.tenant, sought.metric), -1) > kept[0]:
-            return None
-        return kept[1]
+    def since(self, moment: int, tenant: int, metric: int | None) -> bool:
+        """Whether there may be new ones since then (`now` of that time)."""
+        return self._last.get((tenant, metric), -1) > moment
 
-    def keep(self, sought: Sought, found: SeriesFound, moment: int) -> None:
-        """Keep an answer; `moment` is `now` of before it was asked for."""
-        if self._on:
-            self._kept.keep(sought, (moment, found), len(found.ids) + _ENTRY)
+
+class AboutSeries(Generic[K, V]):
+    """Answers about series, kept until a commit brings new ones that they may be about.
+
+    Args:
+        budget: what they may weigh together; 0: none are kept.
+        changes: shared.
+    """
+
+    def __init__(self, budget: int, changes: Changes) -> None:
+        self._changes = changes
+        self._kept: Lru[K, tuple[int, V]] = Lru(budget)
+
+    async def find(self, asked: K, ask: Callable[[], Awaitable[V]], weigh: Callable[[V], int]) -> V:
+        """The answer of before, if it still holds; else `ask` for it."""
+        kept = self._kept.find(asked)
+        if kept is not None and not self._changes.since(kept[0], asked.tenant, asked.metric):
+            return kept[1]
+        moment = self._changes.now
+        found = await ask()
+        self._kept.keep(asked, (moment, found), weigh(found))
+        return found
