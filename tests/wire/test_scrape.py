@@ -193,11 +193,11 @@ def _values(server: Server, job: str, metric: str) -> list[float | None]:
     return [value for at in _samples(server, job, metric).values() for value in at.values()]
 
 
-def _last_error(server: Server, job: str) -> str:
-    """Why the last scrape of a job's one target failed."""
+def _target(server: Server, job: str) -> dict[str, Any]:
+    """What the API says of a job's one target."""
     with urllib.request.urlopen(f"{server.api}/api/v1/targets?scrapePool={job}") as answer:
         (target,) = json.load(answer)["data"]["activeTargets"]
-    return str(target["lastError"])
+    return dict(target)
 
 
 def _said(body: str, content_type: str, target: dict[str, str]) -> dict[tuple[tuple[str, str], ...], float]:
@@ -279,21 +279,30 @@ def test_failures(server: Server, targets: Targets) -> None:
     targets.say("none", "a 1\n", "")
     targets.say("limited", "a 1\nb 1\nc 1\n")
     targets.say("big", "a 1\n" * 1000)
-    targets.say("strict", "# TYPE a counter\na_total -1\n# EOF\n", "application/openmetrics-text; version=1.0.0")
     reasons = {
         "broken": "a value is a number",
         "none": "no Content-Type",
         "limited": "3 samples, sample_limit is 2",
         "big": "larger than 1024 bytes",
-        "strict": "a_total{} cannot be negative",
         "slow": "no whole answer within 0.5 s",
     }
     for job, reason in reasons.items():
         # Until it was scraped as it is now: before `say` it answered 503, which is a failure too.
-        _wait(lambda job=job, reason=reason: reason in _last_error(server, job))
+        _wait(lambda job=job, reason=reason: reason in _target(server, job)["lastError"])
         assert set(_values(server, job, "up")) == {0}, job
         assert not _values(server, job, "a"), job
     _wait(lambda: 3 in _values(server, "limited", "scrape_samples_post_metric_relabeling"))
+
+
+def test_who_breaks_a_rule_is_told(server: Server, targets: Targets) -> None:
+    """What Prometheus stores is stored, and the target says what is wrong with it; then it is mended."""
+    openmetrics_text = "application/openmetrics-text; version=1.0.0"
+    targets.say("strict", "# TYPE a counter\na_total -1\n# EOF\n", openmetrics_text)
+    _wait(lambda: _target(server, "strict")["lastWarning"].startswith("a_total{} cannot be negative"))
+    assert (_target(server, "strict")["health"], _target(server, "strict")["lastError"]) == ("up", "")
+    _wait(lambda: -1 in _values(server, "strict", "a_total"))
+    targets.say("strict", "# TYPE a counter\na_total 1\n# EOF\n", openmetrics_text)
+    _wait(lambda: _target(server, "strict")["lastWarning"] == "")
 
 
 def test_slow_targets_delay_nobody(server: Server) -> None:

@@ -112,7 +112,7 @@ def _target(job: ScrapeConfig, **labels: str) -> Target:
 def test_a_target_as_the_api_shows_it() -> None:
     """Every field of Prometheus' JSON; labels that are internal do not show; parameters come from labels too."""
     target = _target(_job(params={"module": ["x", "y"]}), __param_module="z", env="prod", __meta_a="b")
-    target.report(1_700_000_000_123_456_789, 0.25, "it broke")
+    target.report(1_700_000_000_123_456_789, 0.25, "it broke", "a rule, too")
     said = target.to_dict()
     assert said.pop("discoveredLabels")["__meta_a"] == "b"
     assert said.pop("globalUrl").endswith(":80/metrics?module=x&module=y")
@@ -121,6 +121,7 @@ def test_a_target_as_the_api_shows_it() -> None:
         "scrapePool": "shop",
         "scrapeUrl": "http://localhost:80/metrics?module=x&module=y",
         "lastError": "it broke",
+        "lastWarning": "a rule, too",
         "lastScrape": "2023-11-14T22:13:20.123456789Z",
         "lastScrapeDuration": 0.25,
         "health": "down",

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gnomon_server.errors import InvalidInput
+
 NO_TIME = np.iinfo(np.int64).min
 """In `times`: the sample has no timestamp of its own."""
 LARGEST_MS = 1 << 53
@@ -57,7 +59,8 @@ class Exposition:
     """The samples in the body's order.
 
     slots: int64[n], the series, as numbers of the target's SeriesTable; values: float64[n]; times: int64[n], ms or
-    NO_TIME; starts: int64[n], ms when the series began, 0 unless said. `families` by name, in order.
+    NO_TIME; starts: int64[n], ms when the series began, 0 unless said. `families` by name, in order. `broken`: a rule
+    of the format that is not kept, though all can be read.
     """
 
     slots: np.ndarray
@@ -67,6 +70,7 @@ class Exposition:
     families: dict[str, Family]
     exemplars: list[Exemplar] = field(default_factory=list)
     histograms: list[NativeHistogram] = field(default_factory=list)
+    broken: InvalidInput | None = None
 
     @property
     def scraped(self) -> int:

@@ -5,7 +5,7 @@ Source: https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMe
 once and kept, for layouts repeat; what hangs on values becomes arrays of positions, compared at every scrape.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,7 +74,11 @@ class Rules:
             "no_nan": [], "not_negative": [], "whole": [], "one": [], "zero_or_one": []
         }  # fmt: skip
         self._family = _Family("")
-        self._compile()
+        self._broken: InvalidInput | None = None
+        try:
+            self._compile()
+        except InvalidInput as error:
+            self._broken = error
         self._at = {name: np.array(found, np.int64) for name, found in self._places_of.items()}
         self._both = {name: np.array(found, np.int64).reshape(-1, 2) for name, found in self._pairs.items()}
 
@@ -87,8 +91,24 @@ class Rules:
             and self._comments == comments
         )
 
-    def check(self, values: np.ndarray, times: np.ndarray) -> None:
-        """Judge values: float64[n], and times: int64[n], ms or NO_TIME. InvalidInput names the first offender."""
+    def broken(self, values: np.ndarray, times: np.ndarray, exemplars: Iterable[int]) -> InvalidInput | None:
+        """The first rule that is broken, with the offender's name; None: none is.
+
+        Args:
+            values: float64[n].
+            times: int64[n], ms or NO_TIME.
+            exemplars: the positions of samples that have one.
+        """
+        if self._broken is None:
+            try:
+                self._check(values, times)
+                for position in exemplars:
+                    self._check_exemplar(position)
+            except InvalidInput as error:
+                return error
+        return self._broken
+
+    def _check(self, values: np.ndarray, times: np.ndarray) -> None:
         at, both = self._at, self._both
         whole, binary = values[at["whole"]], values[at["zero_or_one"]]
         self._refuse(at["no_nan"], np.isnan(values[at["no_nan"]]), "is a count or a sum and cannot be NaN")
@@ -109,8 +129,8 @@ class Rules:
             first, second = both["together"].T
             self._refuse(second, times[first] != times[second], "has another timestamp than the rest of its histogram")
 
-    def check_exemplar(self, position: int) -> None:
-        """InvalidInput where no exemplar may be: anywhere but on buckets and counters."""
+    def _check_exemplar(self, position: int) -> None:
+        """Anywhere but on buckets and counters no exemplar may be."""
         if position not in self._exemplars:
             raise self._wrong(position, "can have no exemplar: only buckets and counters can")
 
@@ -270,10 +290,7 @@ class Rules:
         labels = labels_of(self._table.key(int(self._slots[position])))
         name = labels.pop("__name__")
         inside = ",".join(f'{key}="{value}"' for key, value in labels.items())
-        return InvalidInput(
-            "openmetrics_rule", f"{name}{{{inside}}} {words}"[:500],
-            hint="`scrape_protocols: [PrometheusText0.0.4]` asks for the format that has no such rules",
-        )  # fmt: skip
+        return InvalidInput("openmetrics_rule", f"{name}{{{inside}}} {words}"[:500])
 
 
 def _is_canonical(text: str) -> bool:

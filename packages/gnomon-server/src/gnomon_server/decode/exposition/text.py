@@ -1,4 +1,7 @@
-"""The text formats: 0.0.4 and 1.0, as leniently as Prometheus, and OpenMetrics 1.0, as strictly as its specification.
+"""The text formats: 0.0.4 and 1.0, as leniently as Prometheus, and OpenMetrics 1.0 by its grammar.
+
+What OpenMetrics demands beyond its grammar (`rules`) is judged and said, and costs nobody a scrape: Prometheus does not
+look at it, so there are targets that nobody has told.
 
 Scraped bodies repeat: what stands before the value is looked up in the target's SeriesTable, so a sample costs a split,
 a look-up and a number. Lines that are not found so (new series, timestamps, exemplars, comments) are read by the
@@ -62,17 +65,16 @@ class TextReader:
         times = np.full(len(slots), NO_TIME)
         for position, time_ms in walk.times:
             times[position] = time_ms
-        if self._strict:
-            self._check(walk, slots, values, times)
         starts = np.zeros(len(slots), np.int64)
-        return Exposition(slots, values, times, starts, self._families, walk.exemplars)
+        found = Exposition(slots, values, times, starts, self._families, walk.exemplars)
+        if self._strict:
+            found.broken = self._rules_of(walk, slots).broken(values, times, [one.at for one in walk.exemplars])
+        return found
 
-    def _check(self, walk: "_Walk", slots: np.ndarray, values: np.ndarray, times: np.ndarray) -> None:
+    def _rules_of(self, walk: "_Walk", slots: np.ndarray) -> Rules:
         if self._rules is None or not self._rules.fit(self._table, slots, walk.places, walk.comments):
             self._rules = Rules(self._table, slots, walk.places, walk.comments)
-        self._rules.check(values, times)
-        for exemplar in walk.exemplars:
-            self._rules.check_exemplar(exemplar.at)
+        return self._rules
 
 
 class _Walk:

@@ -48,10 +48,11 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a scrape came to: its rows, why it failed (empty: it did not), the metadata it said."""
+    """What a scrape came to: its rows, why it failed (empty: it did not), what is wrong else, the metadata it said."""
 
     batch: Batch
     problem: str = ""
+    warning: str = ""
     families: dict[str, Family] = field(default_factory=dict)
 
 
@@ -97,7 +98,7 @@ class TargetDigest:
         self._report(rows, times, elapsed_s(), counts, up=True)
         batch = rows.batch()  # describes series by their slots, which trimming gives to others
         self._table.trim(np.concatenate([found.slots, np.array([row.slot for row in found.histograms], np.int64)]))
-        return Taken(batch, "", found.families)
+        return Taken(batch, "", "" if found.broken is None else str(found.broken), found.families)
 
     def failed(self, times: Times, duration_s: float, problem: str, counts: Counts | None = None) -> Taken:
         """A scrape without a usable answer: all series have ended, and the target is down."""

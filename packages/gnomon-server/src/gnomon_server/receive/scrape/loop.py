@@ -111,7 +111,7 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the target's loop
             taken = digest.failed(times, elapsed_s(), f"a fault of ours: {error!r}")
         self._scraped = True
-        digest.target.report(at_ns, elapsed_s(), taken.problem)
+        digest.target.report(at_ns, elapsed_s(), taken.problem, taken.warning)
         self.around.store(taken.batch, partial(digest.stored, taken.families))
 
     async def _ask(self) -> Answer:

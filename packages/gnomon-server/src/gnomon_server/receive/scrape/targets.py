@@ -38,6 +38,7 @@ class Target:
     timeout_ms: int
     health: Literal["unknown", "up", "down"] = "unknown"
     last_error: str = ""
+    last_warning: str = ""
     last_scrape_ns: int = 0
     last_duration_s: float = 0.0
     key: tuple[Any, ...] = field(init=False)
@@ -80,13 +81,14 @@ class Target:
         mine = xxhash.xxh3_64_intdigest(repr((self.url, sorted(self.labels.items()))).encode())
         return int((mine ^ seed) % (self.interval_ms * 1_000_000))
 
-    def report(self, started_ns: int, duration_s: float, error: str) -> None:
-        """What became of a scrape; `error` is empty when all went well."""
+    def report(self, started_ns: int, duration_s: float, error: str, warning: str) -> None:
+        """What became of a scrape; `error` is empty when all of it was stored, `warning` when all was well."""
         self.health = "down" if error else "up"
-        self.last_error, self.last_scrape_ns, self.last_duration_s = error, started_ns, duration_s
+        self.last_error, self.last_warning = error, warning
+        self.last_scrape_ns, self.last_duration_s = started_ns, duration_s
 
     def to_dict(self) -> dict[str, Any]:
-        """As Prometheus' API shows an active target."""
+        """As Prometheus' API shows an active target, and `lastWarning`, which is ours."""
         return {
             "discoveredLabels": self.discovered,
             "labels": self.labels,
@@ -94,6 +96,7 @@ class Target:
             "scrapeUrl": self.url,
             "globalUrl": self.global_url,
             "lastError": self.last_error,
+            "lastWarning": self.last_warning,
             "lastScrape": _rfc3339(self.last_scrape_ns),
             "lastScrapeDuration": self.last_duration_s,
             "health": self.health,
