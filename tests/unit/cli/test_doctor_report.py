@@ -14,8 +14,8 @@ from gnomon_server.cli.doctor.exporters import check_environments
 from gnomon_server.cli.doctor.local import Process
 from gnomon_server.cli.doctor.report import Report
 from gnomon_server.cli.doctor.rounds import Asked, examine
-from gnomon_server.cli.doctor.wire import Target
 from gnomon_server.cli.notify import sd_notify
+from gnomon_server.cli.wire import Target
 
 FREE = ("listen=127.0.0.1:0", "otlp.grpc=127.0.0.1:0", "otlp.http=127.0.0.1:0")
 

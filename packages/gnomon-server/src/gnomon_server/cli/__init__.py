@@ -6,8 +6,21 @@ import click
 
 from gnomon_server import __version__
 
-VERBS = ("up", "demo", "check", "doctor", "sources", "promql", "sql", "backup", "restore", "upgrade", "disk", "version")
-"""Each is the function of its name in the module of its name."""
+VERBS = {
+    "up": "Run the server.",
+    "demo": "Run the server with real telemetry: a shop of seven services.",
+    "check": "Check settings, ports, data directory and certificates.",
+    "doctor": "Find what is broken between an application and its picture.",
+    "sources": "List every service instance that sends or was silent.",
+    "promql": "Ask a running server in PromQL, with a chart.",
+    "sql": "Ask a running server in SQL.",
+    "backup": "Back up everything to a folder or to S3.",
+    "restore": "Make a data directory of a backup.",
+    "upgrade": "Apply pending migrations to a data directory.",
+    "disk": "Show what tables, days and tenants hold.",
+    "version": "Print the versions of the server and its parts.",
+}
+"""Each is the function of its name in the module of its name; and what the list of verbs says of it."""
 
 
 class _Verbs(click.Group):
@@ -19,6 +32,11 @@ class _Verbs(click.Group):
             return None
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import orjson
 
-from gnomon_server.cli.doctor.wire import ask, target_of, trusting
+from gnomon_server.cli.wire import ask, target_of, trusting
 
 _TIMEOUT_S = 300.0
 

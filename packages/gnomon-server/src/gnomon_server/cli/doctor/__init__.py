@@ -7,7 +7,7 @@ import click
 
 from gnomon_server.cli.doctor.report import State
 from gnomon_server.cli.doctor.rounds import Asked, examine
-from gnomon_server.cli.doctor.wire import NotAnAddressError
+from gnomon_server.cli.wire import NotAnAddressError
 
 
 @click.command()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from gnomon_server.cli.doctor.local import Process, own_addresses, processes
 from gnomon_server.cli.doctor.report import Report
-from gnomon_server.cli.doctor.wire import Target
+from gnomon_server.cli.wire import Target
 
 _RECENT_S = 900.0  # who was turned away before that has been mended, or has given up
 _AHEAD_S, _BEHIND_S = 5.0, 900.0  # batches wait some seconds with their sender; more than minutes is no batching

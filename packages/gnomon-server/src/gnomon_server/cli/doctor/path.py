@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gnomon_server.cli.doctor.report import Report
 from gnomon_server.cli.doctor.telemetry import METRIC, Outcome, Probe, send_all
-from gnomon_server.cli.doctor.wire import Answer, Letter, Target, ask, spoken_at, trusting
+from gnomon_server.cli.wire import Answer, Letter, Target, ask, spoken_at, trusting
 
 _VISIBLE_S = 5.0  # rows are there when they are acknowledged; with a spool, when it has drained
 _SHARED = {"queue": "intake.queue", "commit": "intake.commit"}

@@ -14,7 +14,7 @@ from gnomon_server.cli.doctor import exporters, machine, setup, storage
 from gnomon_server.cli.doctor.local import Process
 from gnomon_server.cli.doctor.path import Way, follow
 from gnomon_server.cli.doctor.report import Report
-from gnomon_server.cli.doctor.wire import Answer, Target, ask, spoken_at, target_of, trusting
+from gnomon_server.cli.wire import Answer, Target, ask, spoken_at, target_of, trusting
 from gnomon_server.config import Listen, Loaded, Settings
 from gnomon_server.selfmon.marks import Marks, started
 

@@ -13,7 +13,7 @@ import yaml
 from gnomon_server.access.bind import check_bind, is_loopback
 from gnomon_server.access.tokens import Tokens
 from gnomon_server.cli.doctor.report import Report
-from gnomon_server.cli.doctor.wire import certificate_in
+from gnomon_server.cli.wire import certificate_in
 from gnomon_server.config import Listen, Loaded, Settings, load
 from gnomon_server.errors import GnomonError
 from gnomon_server.transport.tls import TlsSettings, server_context

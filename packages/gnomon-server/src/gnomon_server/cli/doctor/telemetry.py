@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from gnomon_server.cli.doctor.wire import TIMEOUT_S, Answer, Letter, Target, ask, letter_of
+from gnomon_server.cli.wire import TIMEOUT_S, Answer, Letter, Target, ask, letter_of
 from gnomon_server.decode.otlp.from_json import to_protobuf
 from gnomon_server.intake.sources import DOCTOR
 

@@ -10,8 +10,8 @@ import click
 import orjson
 
 from gnomon_server.cli.client import Client
-from gnomon_server.cli.doctor.wire import ask
 from gnomon_server.cli.promql.answer import Answer, read
+from gnomon_server.cli.wire import ask
 from gnomon_server.query.syntax.spot import show
 from gnomon_server.selfmon.events import printable
 

@@ -1,4 +1,4 @@
-"""What the doctor speaks: HTTP and TLS as an application would, and a look at what a port speaks at all."""
+"""What verbs speak to a server: HTTP and TLS as an application would, and a look at what a port speaks at all."""
 
 import http.client
 import json
