@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -306,3 +307,17 @@ def test_lists_are_those_of_the_last_commit(guarded: Server) -> None:
             assert listed(f"{shelves}?start=1000&end=2000") == []
             assert f"own_{number}" in listed("/api/v1/labels")
             assert len(listed("/api/v1/series?match[]=books")) == number + 1
+
+
+def test_one_tenants_heavy_queries_hold_up_no_other(guarded: Server) -> None:
+    """Of ten that compute for seconds some wait for each other; another tenant is answered meanwhile."""
+    heavy = "quantile_over_time(0.9, stddev_over_time(vector(1)[1h:1s])[50d:1s])"
+    path = "/api/v1/query?" + urllib.parse.urlencode({"query": heavy, "timeout": "6s"})
+    with ThreadPoolExecutor(10) as pool:
+        asked = [pool.submit(ask, guarded.api, path, headers=_bearer("s")) for _ in range(10)]
+        time.sleep(1)
+        for _ in range(3):
+            status, _ = ask(guarded.api, "/api/v1/query?query=count(of_b)%20or%20vector(0)", headers=_bearer("b"))
+            assert status == 200
+        assert not any(query.done() for query in asked)
+        assert {query.result()[0] for query in asked} == {503}

@@ -37,6 +37,8 @@ from gnomon_server.store.interface import QueryLimits, Store
 T = TypeVar("T")
 _TREES = 200_000  # characters of expressions whose trees are kept: some 20 MB
 THREADS = 8  # queries that are evaluated at once; as many statements run in the engine
+# Of these and those for one tenant: its heavy queries never hold all of them.
+_A_TENANTS = THREADS * 3 // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class PromqlDoor:
         # Of their own: intake prepares its groups in the loop's threads, and must not wait for a heavy query.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="promql")
         self._cores = Cores()
+        self._shares: dict[int, tuple[asyncio.Semaphore, asyncio.Semaphore]] = {}
 
     async def close(self) -> None:
         """End the threads."""
@@ -159,7 +162,13 @@ class PromqlDoor:
 
     async def _evaluate(self, text: str, tree: Expr, grid: Grid, tenant: int, options: Options) -> Answer:
         started_s = time.monotonic()
-        source = Source(self._store, tenant, self._limits, self._memory, self.loader, self._aside)
+        threads, statements = self._shares.setdefault(tenant, (_share(), _share()))
+
+        async def aside(work: Callable[..., T], *arguments: Any) -> T:
+            async with threads:
+                return await self._aside(work, *arguments)
+
+        source = Source(self._store, tenant, self._limits, self._memory, self.loader, aside, statements)
         planned = list(reads(tree, grid, grid, options))
         gone = threading.Event()
         try:
@@ -170,12 +179,16 @@ class PromqlDoor:
                 evaluated = {place: leaf.vector for place, leaf in placed if leaf.vector is not None}
                 notes = Annotations(text)
                 ctx = Context(grid, grid, options, notes, samples, evaluated, started_s, gone.is_set, self._cores)
-                value = await self._aside(_evaluated, tree, ctx)
+                value = await aside(_evaluated, tree, ctx)
         except TimeoutError:
             raise DeadlineExceeded("query_timeout", "query timed out in query execution") from None
         finally:
             gone.set()
         return Answer(value, grid, notes.warnings, notes.infos, sum(leaf.samples.count for leaf in leaves))
+
+
+def _share() -> asyncio.Semaphore:
+    return asyncio.Semaphore(_A_TENANTS)
 
 
 def _parsed(text: str, experimental: bool) -> tuple[Expr, ValueType]:

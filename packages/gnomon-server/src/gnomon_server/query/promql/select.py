@@ -40,6 +40,7 @@ _DAY_MS = 86_400_000
 # Of one statement: a kernel's state takes some 100 bytes a sample, and a statement may be 256 KiB long.
 _MOST_AT_ONCE = 4_000_000
 _MOST_IDS = 8_000
+_MOST_STATEMENTS = 6
 _USUAL_INTERVAL_MS = 15_000
 _ENTRY = 50  # what an answer weighs in memory beside its series, in series
 # ClickHouse's CANNOT_COMPILE_REGEXP: all that RE2 cannot read was refused before, but what is too large for it.
@@ -60,6 +61,7 @@ class Source:
         memory: what is known of them.
         loader: who reads what should be; None: nobody.
         aside: how work is done in a thread.
+        statements: how many may run at once.
     """
 
     store: Store
@@ -68,6 +70,13 @@ class Source:
     memory: Memory = field(default_factory=Memory)
     loader: Loader | None = None
     aside: Callable[..., Awaitable[Any]] = asyncio.to_thread
+    statements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_STATEMENTS))
+
+    async def ask(self, sql: str, params: dict[str, Any], settings: Settings | None = None) -> pa.Table:
+        """What the store answers. Errors as of `Store.query`."""
+        async with self.statements:
+            table, _ = await self.store.query(sql, params, settings=settings, limits=self.limits)
+        return table
 
 
 def condition(matchers: Sequence[Matcher]) -> tuple[str, dict[str, Any]]:
@@ -133,7 +142,7 @@ async def _asked_for_series(source: Source, read: Read) -> SeriesFound:
         "GROUP BY id ORDER BY pairs::Array(Tuple(String, String))"
     )
     try:
-        table, _ = await source.store.query(sql, params, limits=source.limits)
+        table = await source.ask(sql, params)
     except InvalidInput as error:
         if error.code == _REGEX_REFUSED:
             raise InvalidInput("promql_regex", "error parsing regexp: expression too large") from None
@@ -231,7 +240,7 @@ async def _over(
     for first in range(0, len(ids), most):
         which = f"tenant = {{tenant:UInt32}} AND {BETWEEN} AND id IN ({', '.join(map(str, ids[first : first + most]))})"
         sql = statement.replace("$which", which)
-        table, _ = await source.store.query(sql, params, settings=settings, limits=source.limits)
+        table = await source.ask(sql, params, settings)
         if allowance is not None:
             allowance.take(table.num_rows)
         if table.num_rows or not tables:
