@@ -292,7 +292,8 @@ class App:
         self.registry.count("gnomon_query_cache_lookups_total", cache=cache, outcome="hit" if found else "miss")
 
     def _tell_memory(self, group: Group, stored: bool) -> None:
-        self.memory.committed(group.tables, group.oldest_samples(), stored=stored)
+        if self.memory:
+            self.memory.committed(group.tables, group.oldest_samples(), stored=stored)
 
     def _tell_of_store(self, name: str, detail: str) -> None:
         if name == "engine_started" and self.registry.total("gnomon_events_total", event="engine_died"):

@@ -31,6 +31,10 @@ class Memory:
         self.series = AboutSeries[Sought, SeriesFound](_SERIES if samples_bytes else 0, self._changes)
         self.lists = AboutSeries[Listed, Any](_CHARACTERS if samples_bytes else 0, self._changes)
 
+    def __bool__(self) -> bool:
+        """Whether anything is remembered at all."""
+        return bool(self.results or self.samples)
+
     def committed(self, tables: Mapping[str, pa.Table], oldest_ms: Mapping[int, int], *, stored: bool) -> None:
         """Rows are visible.
 

@@ -29,7 +29,7 @@ from gnomon_server.query.promql.histograms.resets import detect_reset
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
-from gnomon_server.query.promql.statements import ALL_LABELS, BETWEEN, DAYS
+from gnomon_server.query.promql.statements import ALL_LABELS, DAYS, column, rows_of
 from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Stored, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
 from gnomon_server.store.interface import QueryLimits, Settings, Store
@@ -214,7 +214,7 @@ async def read(source: Source, wanted: Read, allowance: Allowance) -> Leaf:
     if found.histograms:
         asked.append(_over(source, wanted, found.rising, "SELECT DISTINCT id FROM native_histograms WHERE $which"))
     tables = await asyncio.gather(*asked)
-    native = _column(tables[1], "id", np.uint64) if found.histograms else np.empty(0, np.uint64)
+    native = column(tables[1], "id", np.uint64) if found.histograms else np.empty(0, np.uint64)
     vector, rest = await asyncio.to_thread(_gridded, found, tables[0], native, wanted)
     return Leaf(vector, await _samples_of(source, wanted, rest, allowance))
 
@@ -238,14 +238,12 @@ async def _over(
     most = max(1, min(_MOST_IDS, _MOST_AT_ONCE // max(steps, (high - low) // _USUAL_INTERVAL_MS, 1)))
     tables: list[pa.Table] = []
     for first in range(0, len(ids), most):
-        which = f"tenant = {{tenant:UInt32}} AND {BETWEEN} AND id IN ({', '.join(map(str, ids[first : first + most]))})"
-        sql = statement.replace("$which", which)
+        sql = statement.replace("$which", rows_of(ids[first : first + most]))
         table = await source.ask(sql, params, settings)
         if allowance is not None:
             allowance.take(table.num_rows)
-        if table.num_rows or not tables:
-            tables.append(table)
-    filled = [table for table in tables if table.num_rows]
+        tables.append(table)
+    filled = [table for table in tables if table.num_rows]  # the others' columns have no types
     return pa.concat_tables(filled) if filled else tables[0]
 
 
@@ -273,10 +271,10 @@ def _found(
 def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Read) -> tuple[Vector, SeriesFound]:
     """What the engine has evaluated, and the series that are not to be trusted to it."""
     assert wanted.pushed is not None  # noqa: S101 - the caller has looked; for the type checker
-    ids = _column(table, "id", np.uint64)
-    doubtful = np.isin(ids, native) | (_column(table, "doubtful", np.uint8) != 0)
+    ids = column(table, "id", np.uint64)
+    doubtful = np.isin(ids, native) | (column(table, "doubtful", np.uint8) != 0)
     if wanted.with_start:
-        began, again = _column(table, "began", np.int64), _column(table, "again", np.int64)
+        began, again = column(table, "began", np.int64), column(table, "again", np.int64)
         # One start, before all that is looked at, tells of no reset and of no beginning.
         doubtful |= (began != again) | (again > wanted.low_ms - 1)
     values, present = wanted.pushed.read(table["g"])
@@ -314,8 +312,8 @@ async def _samples_of(source: Source, read: Read, found: SeriesFound, allowance:
 
 def _arranged(found: SeriesFound, floats: pa.Table, native: pa.Table | None = None) -> Samples:
     """Floats and histograms of each series in the order of their times, from tables ordered by series and time."""
-    ids, ts, v = _column(floats, "id", np.uint64), _column(floats, "at", np.int64), _column(floats, "v", np.float64)
-    start = _column(floats, "began", np.int64) if "began" in floats.column_names else None
+    ids, ts, v = column(floats, "id", np.uint64), column(floats, "at", np.int64), column(floats, "v", np.float64)
+    start = column(floats, "began", np.int64) if "began" in floats.column_names else None
     if native is not None and native.num_rows:
         return _merged(found, ids, ts, v, start, native)
     begins = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else np.empty(0, np.int64)
@@ -371,7 +369,3 @@ def hinted(samples: Samples, *, resets: bool) -> Samples:
     hint = block.hint.copy()
     hint[after] = np.where(anew, RESET if resets else UNKNOWN, NO_RESET)
     return replace(samples, histograms=replace(block, hint=hint))
-
-
-def _column(table: pa.Table, name: str, kind: type) -> np.ndarray:
-    return table[name].to_numpy() if table.num_rows else np.empty(0, kind)

@@ -1,5 +1,8 @@
 """What the statements to the store have in common. Parameters: `tenant`, and `low` and `high` in milliseconds."""
 
+import numpy as np
+import pyarrow as pa
+
 from gnomon_server.query.promql.values import NAME
 
 DAYS = (
@@ -14,3 +17,14 @@ ALL_LABELS = (
     "any(labels)::Map(String, String))))"
 )
 """Of rows of `series` grouped by id: all labels, the name among them, sorted by name, as `values.Labels` wants them."""
+
+
+def rows_of(ids: np.ndarray) -> str:
+    """Rows of these series, uint64[k], of a tenant and some time."""
+    return f"tenant = {{tenant:UInt32}} AND {BETWEEN} AND id IN ({', '.join(map(str, ids.tolist()))})"
+
+
+def column(table: pa.Table, name: str, kind: type) -> np.ndarray:
+    """A column of an answer; one without rows has no types."""
+    found: np.ndarray = table[name].to_numpy() if table.num_rows else np.empty(0, kind)
+    return found

@@ -10,7 +10,7 @@ import pyarrow as pa
 from gnomon_server.errors import GnomonError, TooLarge
 from gnomon_server.query.promql.caches.chunks import HOUR_MS, Rows
 from gnomon_server.query.promql.caches.samples import Missing, SampleCache
-from gnomon_server.query.promql.statements import BETWEEN
+from gnomon_server.query.promql.statements import column, rows_of
 from gnomon_server.store.interface import QueryLimits, Store
 
 _ROWS_AT_ONCE = 1_000_000  # 32 MB as columns
@@ -60,8 +60,7 @@ class Loader:
 
     async def _read(self, tenant: int, missing: Missing, *, natives: bool) -> None:
         await asyncio.to_thread(self._cache.track, tenant, missing)
-        which = ", ".join(map(str, missing.ids.tolist()))
-        where = f"tenant = {{tenant:UInt32}} AND {BETWEEN} AND id IN ({which})"
+        where = rows_of(missing.ids)
         times = {"low": missing.hours[0] * HOUR_MS, "high": (missing.hours[-1] + 1) * HOUR_MS - 1}
         params = {"tenant": tenant, **times}
         if natives:
@@ -81,11 +80,8 @@ class Loader:
         await asyncio.to_thread(self._keep, tenant, missing, table)
 
     def _keep(self, tenant: int, missing: Missing, table: pa.Table) -> None:
-        columns = (
-            (table[name].to_numpy() if table.num_rows else np.empty(0, kind))
-            for name, kind in (("id", np.uint64), ("at", np.int64), ("v", np.float64), ("began", np.int64))
-        )
-        self._cache.cover(tenant, missing, Rows(*columns))
+        kinds = (("id", np.uint64), ("at", np.int64), ("v", np.float64), ("began", np.int64))
+        self._cache.cover(tenant, missing, Rows(*(column(table, name, kind) for name, kind in kinds)))
 
 
 def _parts(missing: Missing, rows: float) -> Iterator[Missing]:

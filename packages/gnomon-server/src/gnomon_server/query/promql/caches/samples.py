@@ -117,22 +117,20 @@ class SampleCache:
 
     def _hand_on(self, samples: pa.Table | None, natives: pa.Table | None) -> None:
         if natives is not None:
-            for key, _ in self._by_chunk(natives):
+            for key, _ in self._by_chunk(natives["tenant"].to_numpy(), natives["id"].to_numpy(), _ms(natives["ts"])):
                 self._refuse(key)
         if samples is not None:
-            ids, ts = samples["id"].to_numpy(), samples["ts"].cast(pa.int64()).to_numpy()
-            v, start = samples["v"].to_numpy(), samples["start"].cast(pa.int64()).to_numpy()
-            for key, which in self._by_chunk(samples):
+            rows = Rows(samples["id"].to_numpy(), _ms(samples["ts"]), samples["v"].to_numpy(), _ms(samples["start"]))
+            for key, which in self._by_chunk(samples["tenant"].to_numpy(), rows.ids, rows.ts):
                 chunk = self._chunks[key]
                 before = chunk.size_bytes
-                chunk.add(Rows(ids[which], ts[which], v[which], start[which]))
+                chunk.add(rows.only(which))
                 self.bytes += chunk.size_bytes - before
 
-    def _by_chunk(self, table: pa.Table) -> Iterable[tuple[Key, np.ndarray]]:
-        """The chunks that we have for rows of a table, and the positions of theirs: int64[k]."""
-        tenants = table["tenant"].to_numpy()
-        metrics = (table["id"].to_numpy() >> np.uint64(METRIC_SHIFT)).astype(np.int64)
-        hours = table["ts"].cast(pa.int64()).to_numpy() // HOUR_MS
+    def _by_chunk(self, tenants: np.ndarray, ids: np.ndarray, ts: np.ndarray) -> Iterable[tuple[Key, np.ndarray]]:
+        """The chunks that we have for rows with these columns, and the positions of theirs: int64[k]."""
+        metrics = (ids >> np.uint64(METRIC_SHIFT)).astype(np.int64)
+        hours = ts // HOUR_MS
         for tenant in np.unique(tenants).tolist():
             known = np.zeros(1 << 16, np.bool_)
             known[[key.metric for key in self._chunks if key.tenant == tenant]] = True
@@ -273,3 +271,8 @@ class SampleCache:
         while self.bytes > self._budget_bytes or len(self._chunks) > _MOST_CHUNKS:
             _, gone = self._chunks.popitem(last=False)
             self.bytes -= gone.size_bytes
+
+
+def _ms(column: pa.ChunkedArray) -> np.ndarray:
+    found: np.ndarray = column.cast(pa.int64()).to_numpy()
+    return found
