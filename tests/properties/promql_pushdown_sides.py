@@ -18,6 +18,7 @@ from tests.promqltest.series import Labels
 from gnomon_server.intake.writer import Intake
 from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.context import Context, Options
+from gnomon_server.query.promql.cores import Cores
 from gnomon_server.query.promql.door import Answer, PromqlDoor
 from gnomon_server.query.promql.evaluate import evaluate
 from gnomon_server.query.promql.parser import parse
@@ -37,6 +38,7 @@ _EXTREMES = frozenset({"min_over_time", "max_over_time"})
 _RELATIVE = 1e-12
 _ABSOLUTE = 1e-320  # below what a float holds in full, its digits are fewer
 _EPSILON = float(np.finfo(np.float64).eps)
+_CORES = Cores(2)
 
 
 class Row(NamedTuple):
@@ -127,7 +129,8 @@ def _evaluated(scene: Scene, function: str, leaf: Leaf) -> Value:
     notes, place = Annotations(text), _planned(scene, function).place
     pushed = {} if leaf.vector is None else {place: leaf.vector}
     options, grid = Options(lookback_ms=scene.window_ms), scene.grid
-    ctx = Context(grid, grid, options, notes, {place: leaf.samples}, pushed, time.monotonic(), lambda: False)
+    samples = {place: leaf.samples}
+    ctx = Context(grid, grid, options, notes, samples, pushed, time.monotonic(), lambda: False, _CORES)
     with np.errstate(all="ignore"):
         vector = evaluate(parse(text, experimental=True), ctx)
     assert isinstance(vector, Vector)

@@ -10,7 +10,7 @@ import numpy as np
 
 from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.histograms.buckets import Buckets, ordered
-from gnomon_server.query.promql.histograms.totals import compensated
+from gnomon_server.query.promql.loops.numbers import compensated
 
 _HALF = 0.5  # a quantile is counted from the end that is nearer
 _CELLS_AT_ONCE = 1 << 20  # of a matrix of buckets; bounds what one very wide histogram among narrow ones costs

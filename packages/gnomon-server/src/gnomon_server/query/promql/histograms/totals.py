@@ -21,6 +21,7 @@ from gnomon_server.query.promql.histograms.block import (
     unkeyed,
 )
 from gnomon_server.query.promql.histograms.layouts import Layouts, common_layouts, places_in
+from gnomon_server.query.promql.loops.numbers import compensated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,35 +183,8 @@ def _hints(hint: np.ndarray, groups: np.ndarray, number: int) -> np.ndarray:
     return np.where(seen[:, GAUGE], GAUGE, alone).astype(np.uint8)
 
 
-def compensated(values: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sums of stretches of numbers, each from its first to its last by Neumaier's summation.
-
-    Args:
-        values: float64[m].
-        begins: int64[n + 1]: where the stretches begin, and where the last ends.
-
-    Returns:
-        The sums, float64[n]; what was lost in them by rounding and is to be added, float64[n]; whether they overflowed
-        with a number after their first, bool[n].
-    """
-    number, widths = len(begins) - 1, np.diff(begins)
-    # The longest first: those that go on are the first ones at every turn.
-    longest = np.argsort(-widths, kind="stable")
-    starts, widths = begins[:-1][longest], widths[longest]
-    going = int(np.searchsorted(-widths, 0))
-    running, rest, over = values[starts[:going]], np.zeros(going), np.zeros(going, np.bool_)
-    for turn in range(1, int(widths.max(initial=0))):
-        going = int(np.searchsorted(-widths, -turn))
-        running[:going], rest[:going] = increased(running[:going], rest[:going], values[starts[:going] + turn])
-        over[:going] |= np.isinf(running[:going])
-    total, lost, overflowed = np.zeros(number), np.zeros(number), np.zeros(number, np.bool_)
-    met = longest[: len(running)]
-    total[met], lost[met], overflowed[met] = running, rest, over
-    return total, lost, overflowed
-
-
-def increased(total: np.ndarray, lost: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One step of Neumaier's summation (util/kahansum): the new totals, and what was lost so far."""
+def _increased(total: np.ndarray, lost: np.ndarray, more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A step of `loops.numbers.added` for many: the new totals, and what was lost so far."""
     with np.errstate(invalid="ignore", over="ignore"):
         new = total + more
         rest = np.where(np.abs(total) >= np.abs(more), (total - new) + more, (more - new) + total)
@@ -237,7 +211,7 @@ def _running_means(terms: _Terms, too_large: np.ndarray) -> np.ndarray:
     for turn, (begin, end) in enumerate(zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True)):
         at, more = segment[begin:end], values[begin:end]
         group = terms.group[at]
-        tried = increased(mean[at], lost[at], more)
+        tried = _increased(mean[at], lost[at], more)
         begun = np.zeros(len(too_large), np.bool_)
         if turn:
             begun[group[np.isinf(tried[0])]] = True
@@ -247,7 +221,7 @@ def _running_means(terms: _Terms, too_large: np.ndarray) -> np.ndarray:
         with_mean = running & (terms.sizes > turn)
         share = np.where(with_mean[terms.group], turn / (turn + 1), 1.0)
         mean, lost = mean * share, lost * share
-        means = increased(mean[at], lost[at], more / (turn + 1))
+        means = _increased(mean[at], lost[at], more / (turn + 1))
         mean[at], lost[at] = (np.where(running[group], one, other) for one, other in zip(means, tried, strict=True))
     with np.errstate(invalid="ignore"):
         return mean + lost

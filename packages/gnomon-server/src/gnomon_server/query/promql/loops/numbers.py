@@ -23,6 +23,29 @@ def summed(total: float, rest: float) -> float:
 
 
 @compiled
+def compensated(values: np.ndarray, begins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sums of stretches of numbers, each from its first to its last.
+
+    Args:
+        values: float64[m].
+        begins: int64[n + 1]: where the stretches begin, and where the last ends.
+
+    Returns:
+        The sums, float64[n]; what was lost in them by rounding and is to be added, float64[n]; whether they overflowed
+        with a number after their first, bool[n].
+    """
+    number = len(begins) - 1
+    total, rest, overflowed = np.zeros(number), np.zeros(number), np.zeros(number, np.bool_)
+    for one in range(number):
+        if begins[one] < begins[one + 1]:
+            total[one] = values[begins[one]]
+        for at in range(begins[one] + 1, begins[one + 1]):
+            total[one], rest[one] = added(values[at], total[one], rest[one])
+            overflowed[one] |= np.isinf(total[one])
+    return total, rest, overflowed
+
+
+@compiled
 def averaged(value: float, count: float, total: float, rest: float, incremental: bool) -> tuple[float, float, bool]:
     """One more number of a mean, functions.go: funcAvgOverTime: the sum until it would overflow, then the mean itself.
 
