@@ -59,6 +59,17 @@ def test_kernels(sides: Sides, scene: Scene) -> None:
     sides.agree(scene)
 
 
+@pytest.mark.parametrize("apart_ms", [160, 10_000, 15_000, 30_000])
+@pytest.mark.parametrize("beside_ms", [-1, 0, 1])
+def test_edges_just_as_far_as_extrapolation_goes(sides: Sides, apart_ms: int, beside_ms: int) -> None:
+    """1.1 times the distance of the samples, which seconds and milliseconds round in two ways; before and behind."""
+    edge_ms = apart_ms * 11 // 10 + beside_ms
+    points = [(60_000 + apart_ms * number, 2.0 * number) for number in range(5)]
+    last_ms = points[-1][0]
+    window_ms = last_ms - 60_000 + 2 * edge_ms
+    sides.agree(scene(points, points[1:], start_ms=last_ms + edge_ms, window_ms=window_ms))
+
+
 @QUICK
 @given(scene=scenes([*EXACT, "infinite"], UNTRUSTED))
 def test_beside_what_is_not_trusted(sides: Sides, scene: Scene) -> None:

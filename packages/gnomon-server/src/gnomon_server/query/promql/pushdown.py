@@ -11,7 +11,8 @@ is shown by tests/properties/test_promql_pushdown.py, against the evaluation in 
 - anything with `@`, `anchored`, `smoothed`, over a subquery, or of native histograms.
 
 A kernel takes stale markers for values: range functions get them filtered out; of a selector they come back as they
-are, bits and all. Series whose start times may tell of a reset, and what stands in `_DOUBTFUL`, are evaluated here.
+are, bits and all. Evaluated here are also series whose start times may tell of a reset, what stands in `_DOUBTFUL`, and
+what `loops.windows.tied` finds, which is looked for in one series of all that have the same times, as a target's have.
 """
 
 from collections.abc import Mapping
@@ -57,6 +58,7 @@ _DOUBTFUL: Mapping[str, str] = MappingProxyType(
     }
 )
 """Which series a kernel may get wrong."""
+_EXTRAPOLATED = frozenset({"rate", "increase", "delta"})
 SETTINGS = {"allow_experimental_ts_to_grid_aggregate_function": 1}
 
 
@@ -76,12 +78,23 @@ class Pushed:
 
     @property
     def columns(self) -> str:
-        """What is selected of each series: the array `g`, whether it is to be trusted."""
+        """What is selected of each series: the array `g`, whether it is to be trusted, what its times come to."""
         step, window = (f"toDecimal64('{ms / 1000:.3f}', 3)" for ms in (self.grid.step_ms or 1000, self.window_ms))
         edges = ", ".join(f"fromUnixTimestamp64Milli({ms}, 'UTC')" for ms in (self.grid.start_ms, self.grid.end_ms))
         kernel = KERNELS[self.function] if self.function else SELECTOR
         doubtful = _DOUBTFUL.get(self.function, "0")
-        return f"{kernel}({edges}, {step}, {window})(ts, v) AS g, {doubtful} AS doubtful"
+        times = ", cityHash64(count(), groupBitXor(cityHash64(ts))) AS times" if self.may_tie else ""
+        return f"{kernel}({edges}, {step}, {window})(ts, v) AS g, {doubtful} AS doubtful{times}"
+
+    @property
+    def may_tie(self) -> bool:
+        """Whether times alone may make it wrong."""
+        return self.function in _EXTRAPOLATED
+
+    @property
+    def windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where they begin and end: int64[n_steps] each."""
+        return self.grid.times - self.window_ms, self.grid.times
 
     @property
     def condition(self) -> str:

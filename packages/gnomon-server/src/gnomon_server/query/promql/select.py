@@ -26,6 +26,7 @@ from gnomon_server.query.promql.histograms.block import (
     stretches,
 )
 from gnomon_server.query.promql.histograms.resets import detect_reset
+from gnomon_server.query.promql.loops import windows as loops
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
@@ -215,8 +216,27 @@ async def read(source: Source, wanted: Read, allowance: Allowance) -> Leaf:
         asked.append(_over(source, wanted, found.rising, "SELECT DISTINCT id FROM native_histograms WHERE $which"))
     tables = await asyncio.gather(*asked)
     native = column(tables[1], "id", np.uint64) if found.histograms else np.empty(0, np.uint64)
-    vector, rest = await asyncio.to_thread(_gridded, found, tables[0], native, wanted)
+    tied = await _tied(source, wanted, tables[0]) if wanted.pushed.may_tie else np.empty(0, np.uint64)
+    vector, rest = await asyncio.to_thread(_gridded, found, tables[0], np.union1d(native, tied), wanted)
     return Leaf(vector, await _samples_of(source, wanted, rest, allowance))
+
+
+async def _tied(source: Source, wanted: Read, gridded: pa.Table) -> np.ndarray:
+    """The series, uint64[k], whose times are such that a kernel may be wrong (`loops.windows.tied`)."""
+    assert wanted.pushed is not None  # noqa: S101 - the caller has looked; for the type checker
+    ids, times = column(gridded, "id", np.uint64), column(gridded, "times", np.uint64)
+    _, first, which = np.unique(times, return_index=True, return_inverse=True)
+    chosen = np.sort(ids[first])
+    statement = (
+        "SELECT id, toUnixTimestamp64Milli(ts) AS at FROM samples WHERE $which AND "
+        f"{wanted.pushed.condition} ORDER BY id, ts"
+    )
+    table = await _over(source, wanted, chosen, statement)
+    owner, ts = column(table, "id", np.uint64), column(table, "at", np.int64)
+    begins = np.append(np.searchsorted(owner, chosen), len(owner))
+    found = await asyncio.to_thread(loops.tied, begins, ts, *wanted.pushed.windows)
+    tied: np.ndarray = ids[found[np.searchsorted(chosen, ids[first])][which]]
+    return tied
 
 
 async def _over(
@@ -268,17 +288,17 @@ def _found(
     return gathered, missing
 
 
-def _gridded(found: SeriesFound, table: pa.Table, native: np.ndarray, wanted: Read) -> tuple[Vector, SeriesFound]:
-    """What the engine has evaluated, and the series that are not to be trusted to it."""
+def _gridded(found: SeriesFound, table: pa.Table, not_for_it: np.ndarray, wanted: Read) -> tuple[Vector, SeriesFound]:
+    """What the engine has evaluated, and the series that are not to be trusted to it, `not_for_it` among them."""
     assert wanted.pushed is not None  # noqa: S101 - the caller has looked; for the type checker
     ids = column(table, "id", np.uint64)
-    doubtful = np.isin(ids, native) | (column(table, "doubtful", np.uint8) != 0)
+    doubtful = np.isin(ids, not_for_it) | (column(table, "doubtful", np.uint8) != 0)
     if wanted.with_start:
         began, again = column(table, "began", np.int64), column(table, "again", np.int64)
         # One start, before all that is looked at, tells of no reset and of no beginning.
         doubtful |= (began != again) | (again > wanted.low_ms - 1)
     values, present = wanted.pushed.read(table["g"])
-    rest = np.isin(found.ids, np.concatenate([ids[doubtful], native]))
+    rest = np.isin(found.ids, np.concatenate([ids[doubtful], not_for_it]))
     position = found.positions(ids)
     good = np.argsort(position)
     good = good[~doubtful[good]]

@@ -192,6 +192,30 @@ def rates(
 
 
 @compiled
+def tied(begins: np.ndarray, ts: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Which series have a window whose edge is just as far away as extrapolation goes: bool[n_series].
+
+    1.1 times the mean distance of its samples. There `_factor` hangs on how that is rounded, which in seconds, as it
+    has to be, is not as in milliseconds, which the engine's kernels count in. `starts` and `ends` do not fall.
+    """
+    found = np.zeros(len(begins) - 1, np.bool_)
+    for one in range(len(begins) - 1):
+        low, high = begins[one], begins[one]
+        for step in range(len(ends)):
+            while low < begins[one + 1] and ts[low] <= starts[step]:
+                low += 1
+            while high < begins[one + 1] and ts[high] <= ends[step]:
+                high += 1
+            if high - low > 1:
+                most = 11 * (ts[high - 1] - ts[low])
+                distances = 10 * (high - low - 1)
+                if (ts[low] - starts[step]) * distances == most or (ends[step] - ts[high - 1]) * distances == most:
+                    found[one] = True
+                    break
+    return found
+
+
+@compiled
 def totals(v: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """`sum_over_time`: functions.go: funcSumOverTime."""
     found = np.zeros(low.shape)
