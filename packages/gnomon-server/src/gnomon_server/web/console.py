@@ -1,6 +1,5 @@
 """The ASGI app of the console: its pages' addresses all answer with index.html, the files with themselves."""
 
-import re
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -10,6 +9,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import Receive, Scope, Send
 
 from gnomon_server import errors
+from gnomon_server.transport.gzipped import takes_gzip
 from gnomon_server.web import assets
 from gnomon_server.web.assets import Asset
 
@@ -30,7 +30,6 @@ _SECURITY = {
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"  # kept, but checked by its ETag: an upgrade shows at the next visit
-_REFUSED = re.compile(r"q=0(\.0*)?")
 _NOT_BUILT = """\
 Gnomon is running; its console is not built.
 
@@ -81,7 +80,7 @@ def _respond(asset: Asset, asked: Headers) -> Response:
     if _matches(asked.get("if-none-match", ""), asset.etag):
         return Response(status_code=304, headers=headers)
     body = asset.body
-    if asset.gzipped is not None and _takes_gzip(asked.get("accept-encoding", "")):
+    if asset.gzipped is not None and takes_gzip(asked.get("accept-encoding", "")):
         body = asset.gzipped
         # One entity, two encodings: the tag is weak then (RFC 9110, 8.8.3.3).
         headers |= {"content-encoding": "gzip", "etag": f"W/{asset.etag}"}
@@ -90,9 +89,3 @@ def _respond(asset: Asset, asked: Headers) -> Response:
 
 def _matches(if_none_match: str, etag: str) -> bool:
     return if_none_match.strip() == "*" or etag in {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    """`gzip` is named and not refused by `q=0` (RFC 9110, 12.5.3); a bare `*` gets the plain bytes, as it may."""
-    items = (item.replace(" ", "").partition(";") for item in accept_encoding.lower().split(","))
-    return any(name == "gzip" and not _REFUSED.fullmatch(weight) for name, _, weight in items)

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from gnomon_server import errors
 from gnomon_server.api.prometheus import texts
 from gnomon_server.errors import GnomonError
+from gnomon_server.transport.gzipped import gzipped
 from gnomon_server.transport.reply import http_reply
 
 TRUNCATED = "results truncated due to limit"
@@ -70,11 +71,11 @@ async def success_of(make: Callable[[], tuple[Iterable[bytes], Sequence[str]]], 
 
 
 def refusing(endpoint: Endpoint) -> Endpoint:
-    """The same endpoint with its errors in Prometheus' words."""
+    """The same endpoint with its errors in Prometheus' words, and compressed as its asker likes."""
 
     async def answer(request: Request) -> Response:
         try:
-            return await endpoint(request)
+            return await gzipped(await endpoint(request), request.headers.get("accept-encoding", ""))
         except GnomonError as error:
             return failure(error)
         except Exception as error:  # noqa: BLE001 - it goes on to the server's log, after an answer of ours

@@ -1,7 +1,7 @@
 """Reading what selectors want from the store: series by their labels, samples by series and time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -226,17 +226,18 @@ async def _tied(source: Source, wanted: Read, gridded: pa.Table) -> np.ndarray:
     assert wanted.pushed is not None  # noqa: S101 - the caller has looked; for the type checker
     ids, times = column(gridded, "id", np.uint64), column(gridded, "times", np.uint64)
     _, first, which = np.unique(times, return_index=True, return_inverse=True)
-    chosen = np.sort(ids[first])
     statement = (
         "SELECT id, toUnixTimestamp64Milli(ts) AS at FROM samples WHERE $which AND "
         f"{wanted.pushed.condition} ORDER BY id, ts"
     )
-    table = await _over(source, wanted, chosen, statement)
-    owner, ts = column(table, "id", np.uint64), column(table, "at", np.int64)
-    begins = np.append(np.searchsorted(owner, chosen), len(owner))
-    found = await asyncio.to_thread(loops.tied, begins, ts, *wanted.pushed.windows)
-    tied: np.ndarray = ids[found[np.searchsorted(chosen, ids[first])][which]]
-    return tied
+    tied = [np.empty(0, np.uint64)]
+    async for table in _answers(source, wanted, np.sort(ids[first]), statement):
+        owner, ts = column(table, "id", np.uint64), column(table, "at", np.int64)
+        begins = np.flatnonzero(np.diff(owner, prepend=owner[:1] ^ np.uint64(1)))
+        found = await asyncio.to_thread(loops.tied, np.append(begins, len(owner)), ts, *wanted.pushed.windows)
+        tied.append(owner[begins[found]])
+    every: np.ndarray = ids[np.isin(ids[first], np.concatenate(tied))[which]]
+    return every
 
 
 async def _over(
@@ -248,7 +249,20 @@ async def _over(
     settings: Settings | None = None,
     allowance: Allowance | None = None,
 ) -> pa.Table:
-    """What a statement says of some series, uint64[k], rising: so many at once that it keeps within its memory.
+    """What a statement says of some series, uint64[k], rising."""
+    tables: list[pa.Table] = []
+    async for table in _answers(source, wanted, ids, statement, settings):
+        if allowance is not None:
+            allowance.take(table.num_rows)
+        tables.append(table)
+    filled = [table for table in tables if table.num_rows]  # the others' columns have no types
+    return pa.concat_tables(filled) if filled else tables[0]
+
+
+async def _answers(
+    source: Source, wanted: Read, ids: np.ndarray, statement: str, settings: Settings | None = None
+) -> AsyncIterator[pa.Table]:
+    """The answers to a statement for so many series at once that it keeps within its memory.
 
     `$which` in it stands for the series and times.
     """
@@ -256,15 +270,8 @@ async def _over(
     params = {"tenant": source.tenant, "low": low, "high": high}
     steps = wanted.pushed.grid.steps if wanted.pushed else 0
     most = max(1, min(_MOST_IDS, _MOST_AT_ONCE // max(steps, (high - low) // _USUAL_INTERVAL_MS, 1)))
-    tables: list[pa.Table] = []
     for first in range(0, len(ids), most):
-        sql = statement.replace("$which", rows_of(ids[first : first + most]))
-        table = await source.ask(sql, params, settings)
-        if allowance is not None:
-            allowance.take(table.num_rows)
-        tables.append(table)
-    filled = [table for table in tables if table.num_rows]  # the others' columns have no types
-    return pa.concat_tables(filled) if filled else tables[0]
+        yield await source.ask(statement.replace("$which", rows_of(ids[first : first + most])), params, settings)
 
 
 async def _remembered(source: Source, wanted: Read, found: SeriesFound, allowance: Allowance) -> Stored | None:
