@@ -96,8 +96,8 @@ async def test_it_is_never_wrong(store: DurableStore) -> None:
     )
 )  # fmt: skip
 def test_a_chunk(turns: list[tuple[str, list[tuple[int, int, float, int]]]]) -> None:
-    """Against a dict: of two samples of one time the larger stays, NaN before all."""
-    chunk, said = Chunk(HOUR_MS), {}
+    """Against a dict: of two samples of one time the larger stays, NaN before all; what is whole is not read again."""
+    chunk, said, whole = Chunk(HOUR_MS), {}, set[int]()
     chunk.tracked = np.arange(1, 5, dtype=np.uint64)
     for what, points in turns:
         rows = Rows(
@@ -106,17 +106,20 @@ def test_a_chunk(turns: list[tuple[str, list[tuple[int, int, float, int]]]]) -> 
             np.array([point[2] for point in points]),
             np.array([point[3] for point in points], np.int64),
         )
+        most = 4
         if what == "add":
             chunk.add(rows)
         elif what == "cover":
-            ours = rows.ids < 5
-            chunk.cover(np.arange(1, 5, dtype=np.uint64), rows.only(ours))
+            most = 2 + 2 * (len(points) % 2)
+            chunk.cover(np.arange(1, most + 1, dtype=np.uint64), rows.only(rows.ids <= most))
         else:
             continue
         for series, at, value, _ in points:
-            if series < 5:
+            if series <= most and not (what == "cover" and series in whole):
                 before = said.get((series, at), -np.inf)
                 said[series, at] = before if np.isnan(before) or value < before else value
+        if what == "cover":
+            whole |= set(range(1, most + 1))
         wanted = np.array([1, 3, 4, 9], np.uint64)
         order = np.array([2, 0, 1, 3])
         runs, between = [(HOUR_MS, run) for run in chunk.runs()], (HOUR_MS + 2, HOUR_MS + 18)
@@ -220,3 +223,21 @@ async def test_closing_ends_reading(store: DurableStore) -> None:
     door.loader.load_soon(1, [Missing(1, IDS, list(range(HOUR, HOUR + 50)))], natives=True)
     await door.close()
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "promql-load"]
+
+
+def test_what_is_read_in_pieces_is_there_once() -> None:
+    """Series that were asked for before are not read again with others, and their samples are not twice in memory."""
+    cache = filled()
+    more = np.union1d(IDS, [series_id("requests_total", {"job": f"more{number}"}) for number in range(9)]).astype(
+        np.uint64
+    )
+    wanted = Missing(int(IDS[0]) >> 48, more, [HOUR, HOUR + 1])
+    lacking = cache.lacking(1, wanted)
+    assert (lacking.ids.tolist(), lacking.hours) == (more.tolist(), [HOUR, HOUR + 1])
+    lacking = cache.lacking(1, Missing(wanted.metric, more, [HOUR]))
+    assert lacking.ids.tolist() == np.setdiff1d(more, IDS).tolist()
+    cache.track(1, wanted)
+    cache.cover(1, wanted, Rows(more, np.full(12, HOUR * HOUR_MS), np.ones(12), np.zeros(12, np.int64)))
+    runs, _ = cache.find(1, more, HOUR * HOUR_MS, HOUR * HOUR_MS + 1)
+    assert runs is not None
+    assert sum(len(run.ts) for _, run in runs) == 12

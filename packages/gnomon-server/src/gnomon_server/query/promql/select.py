@@ -30,7 +30,7 @@ from gnomon_server.query.promql.loops import windows as loops
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
-from gnomon_server.query.promql.statements import ALL_LABELS, DAYS, column, rows_of
+from gnomon_server.query.promql.statements import ALL_LABELS, DAYS, MOST_IDS, column, rows_of
 from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Stored, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
 from gnomon_server.store.interface import QueryLimits, Settings, Store
@@ -38,9 +38,7 @@ from gnomon_server.store.interface import QueryLimits, Settings, Store
 # DateTime64(3) and Date of the tables begin in 1970; Date ends in 2149.
 _LAST_MS = 5_662_310_399_999
 _DAY_MS = 86_400_000
-# Of one statement: a kernel's state takes some 100 bytes a sample, and a statement may be 256 KiB long.
-_MOST_AT_ONCE = 4_000_000
-_MOST_IDS = 8_000
+_MOST_AT_ONCE = 4_000_000  # of one statement: a kernel's state takes some 100 bytes a sample
 _MOST_STATEMENTS = 6
 _USUAL_INTERVAL_MS = 15_000
 _ENTRY = 50  # what an answer weighs in memory beside its series, in series
@@ -269,7 +267,7 @@ async def _answers(
     low, high = bounds(wanted)
     params = {"tenant": source.tenant, "low": low, "high": high}
     steps = wanted.pushed.grid.steps if wanted.pushed else 0
-    most = max(1, min(_MOST_IDS, _MOST_AT_ONCE // max(steps, (high - low) // _USUAL_INTERVAL_MS, 1)))
+    most = max(1, min(MOST_IDS, _MOST_AT_ONCE // max(steps, (high - low) // _USUAL_INTERVAL_MS, 1)))
     for first in range(0, len(ids), most):
         yield await source.ask(statement.replace("$which", rows_of(ids[first : first + most])), params, settings)
 

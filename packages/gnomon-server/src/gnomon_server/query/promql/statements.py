@@ -18,9 +18,12 @@ ALL_LABELS = (
 )
 """Of rows of `series` grouped by id: all labels, the name among them, sorted by name, as `values.Labels` wants them."""
 
+MOST_IDS = 8_000
+"""Of one statement, which may be 256 KiB long."""
+
 
 def rows_of(ids: np.ndarray) -> str:
-    """Rows of these series, uint64[k], of a tenant and some time."""
+    """Rows of these series, uint64[k], MOST_IDS at most, of a tenant and some time."""
     return f"tenant = {{tenant:UInt32}} AND {BETWEEN} AND id IN ({', '.join(map(str, ids.tolist()))})"
 
 

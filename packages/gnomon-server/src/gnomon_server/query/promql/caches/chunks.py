@@ -144,9 +144,12 @@ class Chunk:
         return list(self._runs)
 
     def cover(self, ids: np.ndarray, rows: Rows) -> None:
-        """These series are whole now, with what was read of them."""
+        """These series are whole now, with what was read of them; those that were so before have all of it."""
+        rows = rows.only(~np.isin(rows.ids, self.covered))
+        # What has come while they were read may be among them.
+        parts, self._tail = [rows, *self._tail], []
         self.covered = np.union1d(self.covered, ids)
-        self._append(rows)
+        self._append(Rows.of(parts))
 
     def _append(self, rows: Rows) -> None:
         if len(rows.ids):

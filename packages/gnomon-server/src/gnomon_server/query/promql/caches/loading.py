@@ -10,7 +10,7 @@ import pyarrow as pa
 from gnomon_server.errors import GnomonError, TooLarge
 from gnomon_server.query.promql.caches.chunks import HOUR_MS, Rows
 from gnomon_server.query.promql.caches.samples import Missing, SampleCache
-from gnomon_server.query.promql.statements import column, rows_of
+from gnomon_server.query.promql.statements import MOST_IDS, column, rows_of
 from gnomon_server.store.interface import QueryLimits, Store
 
 _ROWS_AT_ONCE = 1_000_000  # 32 MB as columns
@@ -47,16 +47,15 @@ class Loader:
 
     async def _load(self, tenant: int, missing: Missing, *, natives: bool) -> None:
         async with self._turn:
-            for part in _parts(missing, self._cache.rows_expected(tenant, missing.metric)):
-                lacking = await asyncio.to_thread(self._cache.lacking, tenant, part)
-                if lacking.hours:
-                    try:
-                        await self._read(tenant, lacking, natives=natives)
-                    except TooLarge:  # next time less at once
-                        self._cache.expect_more(tenant, missing.metric, _MOST_TIMES)
-                        return
-                    except GnomonError:  # queries go on without, and ask again
-                        return
+            lacking = await asyncio.to_thread(self._cache.lacking, tenant, missing)
+            for part in _parts(lacking, self._cache.rows_expected(tenant, missing.metric)):
+                try:
+                    await self._read(tenant, part, natives=natives)
+                except TooLarge:  # next time less at once
+                    self._cache.expect_more(tenant, missing.metric, _MOST_TIMES)
+                    return
+                except GnomonError:  # queries go on without, and ask again
+                    return
 
     async def _read(self, tenant: int, missing: Missing, *, natives: bool) -> None:
         await asyncio.to_thread(self._cache.track, tenant, missing)
@@ -87,8 +86,9 @@ class Loader:
 def _parts(missing: Missing, rows: float) -> Iterator[Missing]:
     """As much as is read at once, if a series has so many rows an hour."""
     most = max(1, int(_ROWS_AT_ONCE / rows))
-    for first in range(0, len(missing.ids), most):
-        ids = missing.ids[first : first + most]
+    series = min(most, MOST_IDS)
+    for first in range(0, len(missing.ids), series):
+        ids = missing.ids[first : first + series]
         hours = max(1, most // len(ids))
         for begin in range(0, len(missing.hours), hours):
             yield Missing(missing.metric, ids, missing.hours[begin : begin + hours])

@@ -227,15 +227,16 @@ class SampleCache:
         self._weights[tenant, metric] = self._weights.get((tenant, metric), _USUAL_BYTES) * times
 
     def lacking(self, tenant: int, missing: Missing) -> Missing:
-        """What is missing still."""
+        """What is missing still: the hours, and the series that any of them lacks."""
+        hours, ids = [], missing.ids[:0]
         with self._lock:
-            kept = [self._chunks.get(Key(tenant, missing.metric, hour)) for hour in missing.hours]
-            hours = [
-                hour
-                for hour, chunk in zip(missing.hours, kept, strict=True)
-                if chunk is None or not (chunk.native or covers(chunk.covered, missing.ids))
-            ]
-        return Missing(missing.metric, missing.ids, hours)
+            for hour in missing.hours:
+                chunk = self._chunks.get(Key(tenant, missing.metric, hour))
+                if chunk is None or not (chunk.native or covers(chunk.covered, missing.ids)):
+                    here = missing.ids[:0] if chunk is None else chunk.covered
+                    ids = np.union1d(ids, np.setdiff1d(missing.ids, here, assume_unique=True))
+                    hours.append(hour)
+        return Missing(missing.metric, ids, hours)
 
     def track(self, tenant: int, missing: Missing) -> None:
         """Keep what comes for these series from now on: they are about to be read."""
