@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.query.promql.arrivals import T0, Nobody, batch
 
 from gnomon_server.intake.writer import Intake, IntakeLimits
-from gnomon_server.query.promql.caches.results import Extent, ResultCache, Tide, in_a_row, key_of
+from gnomon_server.query.promql.caches.results import Extent, ResultCache, Tide, in_a_row, name_of
 from gnomon_server.query.promql.context import Options
 from gnomon_server.query.promql.door import PromqlDoor
 from gnomon_server.query.promql.memory import Memory
@@ -87,7 +87,7 @@ def test_the_tide_knows_the_oldest_arrival_since(arrivals: list[int], moment: in
 )
 def test_what_hangs_on_the_query_is_not_kept(text: str, kept: bool) -> None:
     """An answer that another window would change has no name in the cache."""
-    assert (key_of(parse(text), Grid(0, 100, 10), 1, 300_000) is not None) is kept
+    assert (name_of(parse(text)) is not None) is kept
 
 
 def extent(start: int, steps: int, series: int = 1) -> Extent:

@@ -19,7 +19,7 @@ from gnomon_server.query.promql.annotations import Annotations
 from gnomon_server.query.promql.ast import Expr
 from gnomon_server.query.promql.caches.loading import Loader
 from gnomon_server.query.promql.caches.lru import Lru
-from gnomon_server.query.promql.caches.results import Extent, Key, in_a_row, key_of
+from gnomon_server.query.promql.caches.results import Extent, Key, in_a_row, key_of, name_of
 from gnomon_server.query.promql.check import value_type
 from gnomon_server.query.promql.context import MOST_STEPS, Context, Options
 from gnomon_server.query.promql.cores import Cores
@@ -35,7 +35,7 @@ from gnomon_server.query.sql.door import NO_TENANT, Tenants
 from gnomon_server.store.interface import QueryLimits, Store
 
 T = TypeVar("T")
-_TREES = 200_000  # characters of expressions whose trees are kept: some 20 MB
+_KNOWN = 200_000  # characters of expressions whose trees are kept: some 20 MB
 THREADS = 8  # queries that are evaluated at once; as many statements run in the engine
 # Of these and those for one tenant: its heavy queries never hold all of them.
 _A_TENANTS = THREADS * 3 // 4
@@ -61,6 +61,15 @@ class Answer:
     cached_steps: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """An expression: its tree, what it gives, its name among the answers that are kept."""
+
+    tree: Expr
+    kind: ValueType
+    name: str | None
+
+
 class PromqlDoor:
     """Answers PromQL for one tenant at a time.
 
@@ -77,7 +86,7 @@ class PromqlDoor:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
         self._memory = memory or Memory()
         self._cache = self._memory.results
-        self._trees: Lru[tuple[str, bool], tuple[Expr, ValueType]] = Lru(_TREES)
+        self._known: Lru[tuple[str, bool], _Said] = Lru(_KNOWN)
         self.loader = Loader(store, self._memory.samples, self._limits) if self._memory.samples else None
         # Of their own: intake prepares its groups in the loop's threads, and must not wait for a heavy query.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="promql")
@@ -103,8 +112,8 @@ class PromqlDoor:
             DeadlineExceeded, TooLarge, Unavailable: past the limits, or the store is away.
         """
         grid = Grid(at_ms, at_ms, 0)
-        tree, _ = await self._tree(text, options)
-        return await self._evaluate(text, tree, grid, self._number(tenant), options)
+        said = await self._said(text, options)
+        return await self._evaluate(text, said.tree, grid, self._number(tenant), options)
 
     async def range(
         self, text: str, *, start_ms: int, end_ms: int, step_ms: int, tenant: str, options: Options
@@ -118,16 +127,16 @@ class PromqlDoor:
                 "(?step=XX)",
                 where="step",
             )
-        (tree, kind), number = await self._tree(text, options), self._number(tenant)
-        if kind not in (ValueType.SCALAR, ValueType.VECTOR):
+        said, number = await self._said(text, options), self._number(tenant)
+        if said.kind not in (ValueType.SCALAR, ValueType.VECTOR):
             raise InvalidInput(
                 "promql_type",
-                f'invalid expression type "{DOCUMENTED[kind]}" for range query, must be Scalar or instant Vector',
+                f'invalid expression type "{DOCUMENTED[said.kind]}" for range query, must be Scalar or instant Vector',
             )
-        key = key_of(tree, grid, number, options.lookback_ms) if self._cache and options.cached else None
-        if key is None:
-            return await self._evaluate(text, tree, grid, number, options)
-        return await self._with_cache(text, tree, grid, options, key)
+        if said.name is None or not self._cache or not options.cached:
+            return await self._evaluate(text, said.tree, grid, number, options)
+        key = key_of(said.name, grid, number, options.lookback_ms)
+        return await self._with_cache(text, said.tree, grid, options, key)
 
     async def _with_cache(self, text: str, tree: Expr, grid: Grid, options: Options, key: Key) -> Answer:
         moment = self._cache.tide(key[0]).now  # before anything is read
@@ -148,13 +157,13 @@ class PromqlDoor:
             whole.vector, grid, list(whole.warnings), list(whole.infos), answer.samples_read, cached_steps=steps
         )
 
-    async def _tree(self, text: str, options: Options) -> tuple[Expr, ValueType]:
-        """What an expression says, and what it gives; dashboards ask the same ones again and again."""
+    async def _said(self, text: str, options: Options) -> _Said:
+        """What an expression says; dashboards ask the same ones again and again."""
         key = text, options.experimental
-        if (known := self._trees.find(key)) is not None:
+        if (known := self._known.find(key)) is not None:
             return known
-        found = await self._aside(_parsed, *key)
-        self._trees.keep(key, found, len(text))
+        found = await self._aside(_read, *key)
+        self._known.keep(key, found, len(text))
         return found
 
     def _number(self, tenant: str) -> int:
@@ -191,9 +200,9 @@ def _share() -> asyncio.Semaphore:
     return asyncio.Semaphore(_A_TENANTS)
 
 
-def _parsed(text: str, experimental: bool) -> tuple[Expr, ValueType]:
+def _read(text: str, experimental: bool) -> _Said:
     tree = parse(text, experimental=experimental)
-    return tree, value_type(tree)
+    return _Said(tree, value_type(tree), name_of(tree))
 
 
 def _evaluated(tree: Expr, ctx: Context) -> Scalar | String | Vector | Samples:

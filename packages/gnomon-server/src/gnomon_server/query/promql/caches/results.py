@@ -141,11 +141,14 @@ class ResultCache:
         self._kept.keep(key, extent, extent.size_bytes)
 
 
-def key_of(tree: Expr, grid: Grid, tenant: int, lookback_ms: int) -> Key | None:
-    """The name under which an answer is kept; None: it must not be."""
-    if not grid.step_ms or any(_hangs(node) for node in walk(tree)):
-        return None
-    return tenant, show(tree), grid.step_ms, grid.start_ms % grid.step_ms, lookback_ms
+def name_of(tree: Expr) -> str | None:
+    """What is said of an expression in the key of its answers; None: they must not be kept."""
+    return None if any(_hangs(node) for node in walk(tree)) else show(tree)
+
+
+def key_of(name: str, grid: Grid, tenant: int, lookback_ms: int) -> Key:
+    """Where an answer is kept."""
+    return tenant, name, grid.step_ms, grid.start_ms % grid.step_ms, lookback_ms
 
 
 def _hangs(node: Expr) -> bool:
