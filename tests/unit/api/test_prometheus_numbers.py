@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon_server.api.prometheus import texts
-from gnomon_server.api.prometheus.numbers import floats, times
+from gnomon_server.api.prometheus.numbers import floats, points, times
 
 GO = {
     1.0: "1", 0.1: "0.1", -0.0: "-0", 100000.0: "100000", 1e15: "1000000000000000", 1e16: "10000000000000000",
@@ -80,3 +80,20 @@ def test_label_sets_are_escaped_as_go_does(text: str) -> None:
 def test_bytes_that_are_no_text_are_replaced() -> None:
     r"""A string with `\xff` becomes Go's replacement character and not an error."""
     assert texts.dump(texts.clean("a\udcffb")) == '"a\ufffdb"'.encode()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 4), st.integers(1, 5), st.data())
+def test_points_are_times_and_values_where_there_are_some(series: int, steps: int, data: st.DataObject) -> None:
+    """As JSON reads them; of a series without any nothing is said."""
+    cells = data.draw(st.lists(st.none() | st.floats(), min_size=series * steps, max_size=series * steps))
+    values = np.array([0.0 if cell is None else cell for cell in cells], np.float64).reshape(series, steps)
+    there = np.array([cell is not None for cell in cells], np.bool_).reshape(series, steps)
+    at = data.draw(st.lists(st.integers(0, 2**45), min_size=steps, max_size=steps))
+    stamps = times(np.array(at, np.int64))
+    for row, mask, shown in zip(values, there, points(values, there, stamps), strict=True):
+        wanted = [
+            [float(stamp), _in_go(float(value))] for stamp, value, here in zip(stamps, row, mask, strict=True) if here
+        ]
+        assert (orjson.loads(b"{" + shown[1:] + b"}")["values"] if shown else []) == wanted
+        assert shown[:1] == (b"," if wanted else b"")

@@ -11,7 +11,7 @@ import numpy as np
 
 from gnomon_server.api.prometheus import texts
 from gnomon_server.api.prometheus.histogram_texts import histograms
-from gnomon_server.api.prometheus.numbers import floats, times
+from gnomon_server.api.prometheus.numbers import floats, points, times
 from gnomon_server.query.promql.door import Answer
 from gnomon_server.query.promql.histograms.block import Histograms
 from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Scalar, String, Vector
@@ -104,19 +104,13 @@ def _grid_series(vector: Vector, at: np.ndarray, order: np.ndarray) -> Iterator[
     a_block = max(1, _BLOCK // len(stamps))
     for start in range(0, len(order), a_block):
         some = vector.take(order[start : start + a_block])
-        there = some.floats
-        values = iter(_split(floats(some.values[there]), there.sum(axis=1)))
-        shown = [_floats(_at(stamps, mask), next(values)) for mask in there]
+        shown = points(some.values, some.floats, stamps)
         natives = [b""] * len(shown)
         if some.rows is not None and some.histograms is not None:
             there = some.histogram_there
-            when = [stamp for mask in there for stamp in _at(stamps, mask)]
+            when = [stamp for mask in there.tolist() for stamp in compress(stamps, mask)]
             natives = _natives(some.histograms, some.rows[there], when, there.sum(axis=1))
         yield _series(some.labels, shown, natives)
-
-
-def _at(stamps: list[bytes], mask: np.ndarray) -> list[bytes]:
-    return stamps if mask.all() else list(compress(stamps, mask.tolist()))
 
 
 def _sample_series(samples: Samples, order: np.ndarray) -> Iterator[list[bytes]]:
