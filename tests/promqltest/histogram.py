@@ -81,7 +81,7 @@ class Histogram:
         listed = [
             (1, -self._bound(index), -self._bound(index - 1), count) for index, count in sorted(self.negative.items())
         ][::-1]
-        if self.zero_count:
+        if self.zero_count > 0:  # float_histogram.go: allFloatBucketIterator passes over one that is negative
             listed.append((3, -self.zero_threshold, self.zero_threshold, self.zero_count))
         for index, count in sorted(self.positive.items()):
             lower, upper = self._bound(index - 1), self._bound(index)
