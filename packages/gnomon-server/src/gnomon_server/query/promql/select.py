@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -30,6 +31,7 @@ from gnomon_server.query.promql.loops import windows as loops
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.pushdown import SETTINGS as KERNEL_SETTINGS
+from gnomon_server.query.promql.pushdown import Pushed
 from gnomon_server.query.promql.statements import ALL_LABELS, DAYS, MOST_IDS, column, rows_of
 from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Stored, Vector
 from gnomon_server.query.syntax.matchers import METRIC_NAME, Matcher, MatchOp
@@ -39,7 +41,6 @@ from gnomon_server.store.interface import QueryLimits, Settings, Store
 _LAST_MS = 5_662_310_399_999
 _DAY_MS = 86_400_000
 _MOST_AT_ONCE = 4_000_000  # of one statement: a kernel's state takes some 100 bytes a sample
-_MOST_STATEMENTS = 6
 _USUAL_INTERVAL_MS = 15_000
 _ENTRY = 50  # what an answer weighs in memory beside its series, in series
 # ClickHouse's CANNOT_COMPILE_REGEXP: all that RE2 cannot read was refused before, but what is too large for it.
@@ -60,7 +61,7 @@ class Source:
         memory: what is known of them.
         loader: who reads what should be; None: nobody.
         aside: how work is done in a thread.
-        statements: how many may run at once.
+        statements: what each of them runs in, so that not too many run at once.
     """
 
     store: Store
@@ -69,7 +70,7 @@ class Source:
     memory: Memory = field(default_factory=Memory)
     loader: Loader | None = None
     aside: Callable[..., Awaitable[Any]] = asyncio.to_thread
-    statements: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_STATEMENTS))
+    statements: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
 
     async def ask(self, sql: str, params: dict[str, Any], settings: Settings | None = None) -> pa.Table:
         """What the store answers. Errors as of `Store.query`."""
@@ -228,14 +229,20 @@ async def _tied(source: Source, wanted: Read, gridded: pa.Table) -> np.ndarray:
         "SELECT id, toUnixTimestamp64Milli(ts) AS at FROM samples WHERE $which AND "
         f"{wanted.pushed.condition} ORDER BY id, ts"
     )
-    tied = [np.empty(0, np.uint64)]
-    async for table in _answers(source, wanted, np.sort(ids[first]), statement):
-        owner, ts = column(table, "id", np.uint64), column(table, "at", np.int64)
-        begins = np.flatnonzero(np.diff(owner, prepend=owner[:1] ^ np.uint64(1)))
-        found = await asyncio.to_thread(loops.tied, np.append(begins, len(owner)), ts, *wanted.pushed.windows)
-        tied.append(owner[begins[found]])
-    every: np.ndarray = ids[np.isin(ids[first], np.concatenate(tied))[which]]
+    answers = _answers(source, wanted, np.sort(ids[first]), statement)
+    tied = [await asyncio.to_thread(_tied_of, table, wanted.pushed) async for table in answers]
+    every: np.ndarray = ids[np.isin(ids[first], np.concatenate([ids[:0], *tied]))[which]]
     return every
+
+
+def _tied_of(table: pa.Table, pushed: Pushed) -> np.ndarray:
+    """Those of the table's series, uint64[k]; its rows lie in the order of series and time."""
+    owner, ts = column(table, "id", np.uint64), column(table, "at", np.int64)
+    series, first = np.unique(owner, return_index=True)
+    begins, edges = np.append(first, len(owner)), pushed.windows
+    bounds = loops.reached(begins, ts, edges[0]), loops.reached(begins, ts, edges[1])
+    tied: np.ndarray = series[loops.tied(ts, bounds, edges)]
+    return tied
 
 
 async def _over(

@@ -192,24 +192,22 @@ def rates(
 
 
 @compiled
-def tied(begins: np.ndarray, ts: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def tied(ts: np.ndarray, bounds: tuple[np.ndarray, np.ndarray], edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Which series have a window whose edge is just as far away as extrapolation goes: bool[n_series].
 
     1.1 times the mean distance of its samples. There `_factor` hangs on how that is rounded, which in seconds, as it
-    has to be, is not as in milliseconds, which the engine's kernels count in. `starts` and `ends` do not fall.
+    has to be, is not as in milliseconds, which the engine's kernels count in. `bounds` and `edges` as of
+    `extrapolations`.
     """
-    found = np.zeros(len(begins) - 1, np.bool_)
-    for one in range(len(begins) - 1):
-        low, high = begins[one], begins[one]
-        for step in range(len(ends)):
-            while low < begins[one + 1] and ts[low] <= starts[step]:
-                low += 1
-            while high < begins[one + 1] and ts[high] <= ends[step]:
-                high += 1
-            if high - low > 1:
-                most = 11 * (ts[high - 1] - ts[low])
-                distances = 10 * (high - low - 1)
-                if (ts[low] - starts[step]) * distances == most or (ends[step] - ts[high - 1]) * distances == most:
+    low, high = bounds
+    found = np.zeros(low.shape[0], np.bool_)
+    for one in range(low.shape[0]):
+        for step in range(low.shape[1]):
+            first, last = low[one, step], high[one, step] - 1
+            if first < last:
+                most, distances = 11 * (ts[last] - ts[first]), 10 * (last - first)
+                to_start, to_end = ts[first] - edges[0][step], edges[1][step] - ts[last]
+                if to_start * distances == most or to_end * distances == most:
                     found[one] = True
                     break
     return found
