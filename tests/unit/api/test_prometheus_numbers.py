@@ -91,7 +91,8 @@ def test_points_are_times_and_values_where_there_are_some(series: int, steps: in
     there = np.array([cell is not None for cell in cells], np.bool_).reshape(series, steps)
     at = data.draw(st.lists(st.integers(0, 2**45), min_size=steps, max_size=steps))
     stamps = times(np.array(at, np.int64))
-    for row, mask, shown in zip(values, there, points(values, there, stamps), strict=True):
+    texts_of_all = points(values[there], stamps, np.nonzero(there)[1], there.sum(axis=1))
+    for row, mask, shown in zip(values, there, texts_of_all, strict=True):
         wanted = [
             [float(stamp), _in_go(float(value))] for stamp, value, here in zip(stamps, row, mask, strict=True) if here
         ]

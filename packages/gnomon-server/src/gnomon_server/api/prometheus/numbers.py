@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from gnomon_server.compiled import compiled
+from gnomon_server.query.promql.histograms.block import begins_of
 
 # Without an exponent are, in Prometheus' JSON, numbers from 1e-6 up to 1e21; orjson's are from 1e-5 up to 1e16.
 _ORJSON_FROM, _ORJSON_TO, _PLAIN_TO = 1e-5, 1e16, 1e21
@@ -19,68 +20,57 @@ _SMALLEST_PLAIN = re.compile(rb"(\d)(?:\.(\d+))?e-6,")
 _ONE_DIGIT_EXPONENT = re.compile(rb"e-([789]),")
 _LARGE = re.compile(rb"(\d)(?:\.(\d+))?e\+?(1[6-9]|20),")
 _COMMA = ord(",")
+_HEAD = b'"],[%b,"'
+_JOINT = 4  # bytes of a head that stand between two points: not before the first
 _FRACTIONS = np.array([b"", *(f".{ms:03d}".encode() for ms in range(1, 1000))], object)
 
 
-_BEFORE, _BETWEEN, _BEHIND, _VALUE = (
-    np.frombuffer(text, np.uint8) for text in (b',"values":[[', b'"],[', b'"]]', b',"')
-)
-
-
-def points(values: np.ndarray, there: np.ndarray, stamps: list[bytes]) -> list[bytes]:
+def points(values: np.ndarray, stamps: list[bytes], which: np.ndarray, widths: np.ndarray) -> list[bytes]:
     """The member `values` of each series, `,"values":[[1435781451.781,"1"],...]`; nothing where there is none.
 
     Args:
-        values: float64[n_series, n_steps].
-        there: bool[n_series, n_steps], where there is a value.
-        stamps: the texts of the steps' times.
+        values: float64[n], series after series.
+        stamps: the texts of times.
+        which: int64[n], the time of each value.
+        widths: int64[n_series], how many values each has.
     """
-    text = np.frombuffer(_listed(values[there]), np.uint8)
-    begins = np.concatenate([[0], np.cumsum([len(stamp) for stamp in stamps])])
-    woven, ends = _woven(text, np.frombuffer(b"".join(stamps), np.uint8), begins, there)
-    return [woven[begin:end].tobytes() for begin, end in pairwise([0, *ends.tolist()])]
-
-
-@compiled
-def _put(piece: np.ndarray, begin: int, end: int, into: np.ndarray, to: int) -> int:
-    for at in range(begin, end):
-        into[to] = piece[at]
-        to += 1
-    return to
+    heads = [_HEAD % stamp for stamp in stamps]
+    begins = begins_of(np.array([len(head) for head in heads], np.int64))
+    numbers, texts = (np.frombuffer(text, np.uint8) for text in (_listed(values), b"".join(heads)))
+    woven, ends = _woven(numbers, texts, begins, np.ascontiguousarray(which))
+    text, edges = woven.data, ends[begins_of(widths)].tolist()
+    return [
+        b"".join((b',"values":[[', text[begin + _JOINT : end], b'"]]')) if begin < end else b""
+        for begin, end in pairwise(edges)
+    ]
 
 
 @compiled
 def _woven(
-    numbers: np.ndarray, stamps: np.ndarray, begins: np.ndarray, there: np.ndarray
+    numbers: np.ndarray, heads: np.ndarray, begins: np.ndarray, which: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The text of all series, uint8, and where each ends: int64[n_series].
+    """The text of all points, uint8, and where each ends, int64[n + 1], from 0 on.
 
     Args:
-        numbers: uint8, all values with a comma between.
-        stamps: uint8, all times.
-        begins: int64[n_steps + 1], where each begins.
-        there: bool[n_series, n_steps].
+        numbers: uint8, the values with a comma between.
+        heads: uint8, what stands before a value at each time.
+        begins: int64[n_times + 1], where each head begins.
+        which: int64[n], the time of each value.
     """
-    longest = (begins[1:] - begins[:-1]).max() if len(begins) > 1 else 0
-    room = len(numbers) + there.sum() * (longest + len(_BETWEEN) + len(_VALUE)) + len(there) * len(_BEFORE)
-    text, ends, to, number = np.empty(room, np.uint8), np.empty(len(there), np.int64), 0, 0
-    for one in range(len(there)):
-        begun = False
-        for step in range(there.shape[1]):
-            if not there[one, step]:
-                continue
-            to = _put(_BETWEEN, 0, len(_BETWEEN), text, to) if begun else _put(_BEFORE, 0, len(_BEFORE), text, to)
-            begun = True
-            to = _put(stamps, begins[step], begins[step + 1], text, to)
-            to = _put(_VALUE, 0, len(_VALUE), text, to)
-            end = number
-            while end < len(numbers) and numbers[end] != _COMMA:
-                end += 1
-            to = _put(numbers, number, end, text, to)
-            number = end + 1
-        if begun:
-            to = _put(_BEHIND, 0, len(_BEHIND), text, to)
-        ends[one] = to
+    room = len(numbers)
+    for time in which:
+        room += begins[time + 1] - begins[time]
+    text, ends, to, number = np.empty(room, np.uint8), np.zeros(len(which) + 1, np.int64), 0, 0
+    for point, time in enumerate(which):
+        for at in range(begins[time], begins[time + 1]):
+            text[to] = heads[at]
+            to += 1
+        while number < len(numbers) and numbers[number] != _COMMA:
+            text[to] = numbers[number]
+            to += 1
+            number += 1
+        number += 1
+        ends[point + 1] = to
     return text, ends
 
 

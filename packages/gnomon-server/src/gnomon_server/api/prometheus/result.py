@@ -5,7 +5,7 @@ Source: Prometheus web/api/v1/json_codec.go. Nothing here looks at single sample
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import compress, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from gnomon_server.api.prometheus import texts
 from gnomon_server.api.prometheus.histogram_texts import histograms
 from gnomon_server.api.prometheus.numbers import floats, points, times
 from gnomon_server.query.promql.door import Answer
-from gnomon_server.query.promql.histograms.block import Histograms
+from gnomon_server.query.promql.histograms.block import Histograms, begins_of
 from gnomon_server.query.promql.values import NO_ROW, Labels, Samples, Scalar, String, Vector
 
-_BLOCK = 200_000  # samples whose texts are in memory at a time: some 20 MB of Python objects
+_BLOCK = 200_000  # samples whose texts are made at a time: some 20 MB
 
 
 def data(answer: Answer, *, is_range: bool, limit: int = 0, stats: bytes = b"") -> tuple[Iterator[bytes], bool]:
@@ -104,11 +104,12 @@ def _grid_series(vector: Vector, at: np.ndarray, order: np.ndarray) -> Iterator[
     a_block = max(1, _BLOCK // len(stamps))
     for start in range(0, len(order), a_block):
         some = vector.take(order[start : start + a_block])
-        shown = points(some.values, some.floats, stamps)
+        there = some.floats
+        shown = points(some.values[there], stamps, np.nonzero(there)[1], there.sum(axis=1))
         natives = [b""] * len(shown)
         if some.rows is not None and some.histograms is not None:
             there = some.histogram_there
-            when = [stamp for mask in there.tolist() for stamp in compress(stamps, mask)]
+            when = [stamps[step] for step in np.nonzero(there)[1].tolist()]
             natives = _natives(some.histograms, some.rows[there], when, there.sum(axis=1))
         yield _series(some.labels, shown, natives)
 
@@ -124,8 +125,7 @@ def _sample_series(samples: Samples, order: np.ndarray) -> Iterator[list[bytes]]
         native = np.zeros(len(places), np.bool_) if samples.rows is None else samples.rows[places] != NO_ROW
         plain = places[~native]
         widths = np.bincount(owner[~native], minlength=len(some))
-        stamps = _split(times(samples.ts[plain]), widths)
-        shown = [_floats(*pair) for pair in zip(stamps, _split(floats(samples.v[plain]), widths), strict=True)]
+        shown = points(samples.v[plain], times(samples.ts[plain]), np.arange(len(plain)), widths)
         natives = [b""] * len(some)
         if samples.rows is not None and samples.histograms is not None:
             mine, widths = places[native], np.bincount(owner[native], minlength=len(some))
@@ -135,28 +135,11 @@ def _sample_series(samples: Samples, order: np.ndarray) -> Iterator[list[bytes]]
 
 def _natives(block: Histograms, rows: np.ndarray, stamps: list[bytes], widths: np.ndarray) -> list[bytes]:
     """The member `histograms` of each series. `rows`: int64[n] into `block`; `widths`: of each series' share."""
-    points = [
+    shown = [
         b"[" + stamp + b"," + text + b"]" for stamp, text in zip(stamps, histograms(block.take(rows)), strict=True)
     ]
-    return [b',"histograms":' + texts.listed(mine) if mine else b"" for mine in _split(points, widths)]
-
-
-def _split(items: list[bytes], widths: np.ndarray) -> list[list[bytes]]:
-    ends = np.concatenate([[0], np.cumsum(widths)]).tolist()
-    return [items[start:end] for start, end in pairwise(ends)]
-
-
-def _floats(stamps: list[bytes], values: list[bytes]) -> bytes:
-    """The member `values` of a series: `[1435781451.781,"1"]` for each."""
-    if not values:
-        return b""
-    pieces = [b',"'] * (4 * len(values))
-    pieces[::4] = [b'"],['] * len(values)
-    pieces[0] = b',"values":[['
-    pieces[1::4] = stamps
-    pieces[3::4] = values
-    pieces.append(b'"]]')
-    return b"".join(pieces)
+    edges = pairwise(begins_of(widths).tolist())
+    return [b',"histograms":' + texts.listed(shown[begin:end]) if begin < end else b"" for begin, end in edges]
 
 
 def _series(labels: Sequence[Labels], values: list[bytes], natives: list[bytes]) -> list[bytes]:
