@@ -212,13 +212,18 @@ def call(channel: Any, kind: str, what: bytes, **options: Any) -> bytes:
     return list(answer)[-1] if kind.endswith("stream") else answer
 
 
-async def acall(channel: Any, kind: str, what: bytes, **options: Any) -> bytes:
-    """Likewise, on a loop."""
+def begun(channel: Any, kind: str, what: bytes, **options: Any) -> Any:
+    """A call on a loop, under way."""
     method = getattr(channel, kind)(f"/{SERVICE}/{kind}")
 
     async def requests() -> AsyncIterator[bytes]:
         yield b"one"
         yield what
 
-    answer = method(requests() if kind.startswith("stream") else what, **options)
+    return method(requests() if kind.startswith("stream") else what, **options)
+
+
+async def acall(channel: Any, kind: str, what: bytes, **options: Any) -> bytes:
+    """Likewise, to its end."""
+    answer = begun(channel, kind, what, **options)
     return [one async for one in answer][-1] if kind.endswith("stream") else await answer
