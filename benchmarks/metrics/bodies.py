@@ -102,8 +102,8 @@ class Slice:
 class Load:
     """All series of so many targets, from a time on; further steps continue where the last slice ended."""
 
-    def __init__(self, count: int, start_ms: int, shards: int, request: int) -> None:
-        self.series, self.next_ms = count * targets.SERIES, start_ms
+    def __init__(self, count: int, start_ms: int, step_ms: int, shards: int, request: int) -> None:
+        self.series, self.next_ms, self._step_ms = count * targets.SERIES, start_ms, step_ms
         self._values = targets.Values(count)
         self._offsets = np.repeat(targets.offsets_ms(count), targets.SERIES)
         bounds = np.linspace(0, count, min(shards, count) + 1).astype(int)
@@ -123,7 +123,7 @@ class Load:
                 values, times_ms = self._values.next().ravel(), self.next_ms + self._offsets
                 for number, shard in enumerate(self._shards):
                     put(number, shard.add(values[shard.columns], times_ms[shard.columns]))
-                self.next_ms += targets.STEP_MS
+                self.next_ms += self._step_ms
             for number, shard in enumerate(self._shards):
                 put(number, shard.rest())
         return Slice(path, places, steps * self.series, self.next_ms)

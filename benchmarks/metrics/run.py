@@ -4,6 +4,7 @@ Each world (so many series over so many hours) is sent to every system by remote
 answers are compared, then times are taken in rounds over all systems. Ours acknowledges after the synced commit.
 
     python benchmarks/metrics/run.py [--json FILE] [--million]   # some 25 minutes, 6 GB of scratch
+    python benchmarks/metrics/run.py --only long                 # 151 million samples: an hour and a half, 12 GB
     python benchmarks/metrics/run.py --quick                     # a smoke run of some two minutes
 
 VictoriaMetrics is found in PATH (`victoria-metrics`); what is not there is said and left out. Exit status 1 means that
@@ -38,7 +39,8 @@ def main() -> int:
     parser.add_argument("--many-targets", type=int, default=1000, help="of 100 series each, over --many-hours")
     parser.add_argument("--many-hours", type=float, default=1)
     parser.add_argument("--million", action="store_true", help="also a world of a million series, over a minute")
-    parser.add_argument("--only", choices=["few", "many", "million"], help="this world alone")
+    parser.add_argument("--long", action="store_true", help="also the many targets over 24 hours, once a minute")
+    parser.add_argument("--only", choices=["few", "many", "long", "million"], help="this world alone")
     parser.add_argument("--rounds", type=int, default=7, help="over all queries")
     parser.add_argument("--slices", type=int, default=6, help="parts in which the data are sent, by turns")
     parser.add_argument("--refreshes", type=int, default=8, help="of the dashboard, fifteen seconds each")
@@ -71,22 +73,20 @@ def main() -> int:
 
 
 def _plans(arguments: argparse.Namespace) -> list[Plan]:
-    def plan(name: str, targets: int, hours: float, lead_hours: float, **more: Any) -> Plan:
-        rest = {"shards": arguments.shards, "request": arguments.request, "rounds": arguments.rounds}
-        return Plan(
-            name,
-            targets,
-            hours,
-            lead_hours,
-            **{"slices": arguments.slices, "refreshes": 0, "queries": (), **rest, **more},
-        )
+    common = {"shards": arguments.shards, "request": arguments.request, "rounds": arguments.rounds}
+    common |= {"slices": arguments.slices, "step_s": 15, "queries": (), "refreshes": 0}
 
-    few = plan("few", arguments.targets, arguments.hours, 1.1, queries=(*HOUR, *DAY), refreshes=arguments.refreshes)
-    many = plan("many", arguments.many_targets, arguments.many_hours, 0.25, queries=MANY)
-    million = plan("million", 10_000, 1 / 60, 0, slices=2)
+    def plan(name: str, targets: int, hours: float, **more: Any) -> Plan:
+        return Plan(name, targets, hours, **(common | more))
+
+    some, more = arguments.targets, arguments.many_targets
+    few = plan("few", some, arguments.hours, lead_hours=1.1, queries=(*HOUR, *DAY), refreshes=arguments.refreshes)
+    many = plan("many", more, arguments.many_hours, lead_hours=0.25, queries=MANY)
+    long = plan("long", more, 24, lead_hours=1.1, step_s=60, queries=DAY, rounds=min(arguments.rounds, 3))
+    million = plan("million", 10_000, 1 / 60, lead_hours=0, slices=2)
     if arguments.only:
-        return [one for one in (few, many, million) if one.name == arguments.only]
-    return [few, many, million] if arguments.million else [few, many]
+        return [one for one in (few, many, long, million) if one.name == arguments.only]
+    return [few, many, *([long] if arguments.long else []), *([million] if arguments.million else [])]
 
 
 def _present(wanted: list[str] | None) -> list[type[System]]:

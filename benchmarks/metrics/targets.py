@@ -1,4 +1,4 @@
-"""What is measured: targets of a hundred series each (counters, two classic histograms, gauges), every fifteen seconds.
+"""What is measured: targets of a hundred series each (counters, two classic histograms, gauges), scrape after scrape.
 
 A target's scrapes stand off whole seconds, as real ones do: so no sample lies on the edge of a window, where Prometheus
 2.42 (closed on the left) and 3.x (open) differ.
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-STEP_MS = 15_000
 SERIES = 100
 """Of a target."""
 
@@ -60,7 +59,7 @@ class Values:
     def __init__(self, targets: int) -> None:
         self._random = np.random.default_rng(5)
         self._steps, self._targets = 0, np.arange(targets)
-        # Events in fifteen seconds: few series are busy.
+        # Events from scrape to scrape: few series are busy.
         self._rates = self._random.gamma(0.5, 40.0, (targets, _SECONDS.stop))
         self._grown = np.zeros((targets, _SECONDS.stop))
         self._wandering = np.full((targets, 7), 300.0)

@@ -15,7 +15,7 @@ from bodies import Load, Slice
 from queries import PANELS, Query
 from sender import send
 from system import Refused, System, read
-from targets import SERIES, STEP_MS
+from targets import SERIES
 
 _END_MS = 300_000  # the end of queries is a multiple of it, and so of every step
 _BROWSER = 6  # connections that a browser opens to a host
@@ -31,9 +31,10 @@ class Plan:
         name: in the tables.
         targets: of a hundred series each.
         hours: of data; longer ranges are cut to it.
+        step_s: from scrape to scrape.
         lead_hours: of data before, longer than any window: where series begin, 2.42 and 3.x extrapolate differently.
         queries: none: only ingest, memory, labels and start.
-        refreshes: of the dashboard, every fifteen seconds; 0: none.
+        refreshes: of the dashboard, with every scrape; 0: none.
         slices: parts in which the data are sent, to the systems in turn.
         rounds: over all queries.
         shards, request: connections, and samples a request.
@@ -42,6 +43,7 @@ class Plan:
     name: str
     targets: int
     hours: float
+    step_s: int
     lead_hours: float
     queries: Sequence[Query]
     refreshes: int
@@ -71,10 +73,11 @@ class World:
         self._plan, self._folder = plan, folder
         folder.mkdir(parents=True)
         self._systems = [system(folder) for system in systems]
-        steps = int((plan.hours + plan.lead_hours) * 3_600_000 / STEP_MS)
+        step_ms = self._step_ms = plan.step_s * 1000
+        steps = int((plan.hours + plan.lead_hours) * 3_600_000 / step_ms)
         end_ms = int(time.time() * 1000) // _END_MS * _END_MS
-        self._start_ms, self._steps = end_ms - steps * STEP_MS, steps
-        self._load = Load(plan.targets, self._start_ms, plan.shards, plan.request)
+        self._start_ms, self._steps = end_ms - steps * step_ms, steps
+        self._load = Load(plan.targets, self._start_ms, step_ms, plan.shards, plan.request)
         self._end_ms, self._sent = end_ms, 0
         self.measured = Measured()
 
@@ -220,7 +223,7 @@ class World:
     # -- dashboard -----------------------------------------------------------------------------------------------------
 
     def _dashboard(self) -> None:
-        """The panels are opened once, then asked again every fifteen seconds, as the data go on."""
+        """The panels are opened once, then asked again with every scrape, as the data go on."""
         for system in self._systems:
             self.measured.dashboard[system.name] = {"opened_s": 0.0, "refreshes_s": [], "cpu_s": []}
         self._go_on()
@@ -254,8 +257,8 @@ class World:
 
     def _go_on(self) -> None:
         """Send what was scraped meanwhile to all; at least one step."""
-        time.sleep(max(0.0, (self._load.next_ms + STEP_MS) / 1000 - time.time()))
-        steps = int(time.time() * 1000 - self._load.next_ms) // STEP_MS
+        time.sleep(max(0.0, (self._load.next_ms + self._step_ms) / 1000 - time.time()))
+        steps = int(time.time() * 1000 - self._load.next_ms) // self._step_ms
         slice_ = self._load.write(steps, self._folder / "bodies")
         for system in self._systems:
             send(system.address, slice_)
