@@ -132,7 +132,7 @@ class App:
         self.sources.load(settings.data / "sources.json")
         # Into a store of others samples may come that we hear nothing of.
         query = QuerySettings(cache_bytes=0, samples_bytes=0) if settings.store.url else settings.query
-        self.memory = Memory(query.cache_bytes, query.samples_bytes, self._count_look)
+        self.memory = Memory(query.cache_bytes, query.samples_bytes, self._count_look, self._tell_unread)
         self.intake = Intake(
             self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans,
             on_batch=lambda batch: self.sources.observe(batch, self.clock.now_ns()),
@@ -150,7 +150,7 @@ class App:
             settings.retention,
             settings.disk,
             self.clock,
-            self.events.tell,
+            self._tell_of_retention,
             self.registry.count,
             deployment=Deployment(settings.store.cluster, embedded=not settings.store.url),
         )
@@ -291,9 +291,17 @@ class App:
     def _count_look(self, cache: str, found: bool) -> None:
         self.registry.count("gnomon_query_cache_lookups_total", cache=cache, outcome="hit" if found else "miss")
 
+    def _tell_unread(self, error: GnomonError) -> None:
+        self.events.tell("samples_unread", error.what)
+
     def _tell_memory(self, group: Group, stored: bool) -> None:
         if self.memory:
             self.memory.committed(group.tables, group.oldest_samples(), stored=stored)
+
+    def _tell_of_retention(self, name: str, detail: str) -> None:
+        self.events.tell(name, detail)
+        if name == "partition_dropped":
+            self.memory.dropped()
 
     def _tell_of_store(self, name: str, detail: str) -> None:
         if name == "engine_started" and self.registry.total("gnomon_events_total", event="engine_died"):

@@ -2,23 +2,28 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.query.promql.arrivals import T0, Nobody, batch
 
+from gnomon_server.errors import Unavailable
 from gnomon_server.intake.group import Group
 from gnomon_server.intake.writer import Intake, IntakeLimits
 from gnomon_server.model.series import STALE_BITS, series_id
 from gnomon_server.model.tables import NATIVE_HISTOGRAMS
 from gnomon_server.query.promql.caches.chunks import HOUR_MS, Chunk, Gathered, Rows
+from gnomon_server.query.promql.caches.loading import Loader
 from gnomon_server.query.promql.caches.samples import Missing, SampleCache
 from gnomon_server.query.promql.context import Options
 from gnomon_server.query.promql.door import Answer, PromqlDoor
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.store.durable_store import DurableStore
+from gnomon_server.store.interface import QueryLimits
 from gnomon_server.store.tenants import TenantNumbers
 
 STALE = np.uint64(STALE_BITS).view(np.float64)
@@ -223,6 +228,28 @@ async def test_closing_ends_reading(store: DurableStore) -> None:
     door.loader.load_soon(1, [Missing(1, IDS, list(range(HOUR, HOUR + 50)))], natives=True)
     await door.close()
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "promql-load"]
+
+
+async def test_why_nothing_is_read_is_told(store: DurableStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, until something could be read."""
+    told: list[str] = []
+    loader = Loader(store, SampleCache(1 << 20), QueryLimits(), lambda error: told.append(error.code))
+
+    async def read(hour: int) -> None:
+        loader.load_soon(1, [Missing(int(IDS[0]) >> 48, IDS, [hour])], natives=False)
+        await loader.idle()
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise Unavailable("store_away", "the engine is being started again")
+
+    for times in (1, 2):
+        with monkeypatch.context() as broken:
+            broken.setattr(store, "query", away)
+            await read(HOUR + times)
+            await read(HOUR + times)
+        assert told == ["store_away"] * times
+        await read(HOUR + times)
+    await loader.close()
 
 
 def test_what_is_read_in_pieces_is_there_once() -> None:

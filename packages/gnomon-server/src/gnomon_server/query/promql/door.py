@@ -87,7 +87,8 @@ class PromqlDoor:
         self._memory = memory or Memory()
         self._cache = self._memory.results
         self._known: Lru[tuple[str, bool], _Said] = Lru(_KNOWN)
-        self.loader = Loader(store, self._memory.samples, self._limits) if self._memory.samples else None
+        samples = self._memory.samples
+        self.loader = Loader(store, samples, self._limits, self._memory.on_unread) if samples else None
         # Of their own: intake prepares its groups in the loop's threads, and must not wait for a heavy query.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="promql")
         self._cores = Cores()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gnomon_server.errors import GnomonError
 from gnomon_server.query.promql.caches.results import ResultCache
 from gnomon_server.query.promql.caches.samples import SampleCache
 from gnomon_server.query.promql.caches.series import AboutSeries, Changes, Listed, SeriesFound, Sought
@@ -20,11 +21,17 @@ class Memory:
         results_bytes: what answers may weigh; 0: none are kept.
         samples_bytes: what samples may weigh; 0: none, and it is not remembered either which series there are.
         on_look: told of each look, by cache (`results`, `samples`), whether something was found.
+        on_unread: told when samples cannot be read into memory, and why; once, until they can.
     """
 
     def __init__(
-        self, results_bytes: int = 0, samples_bytes: int = 0, on_look: Callable[[str, bool], object] = lambda *_: None
+        self,
+        results_bytes: int = 0,
+        samples_bytes: int = 0,
+        on_look: Callable[[str, bool], object] = lambda *_: None,
+        on_unread: Callable[[GnomonError], object] = lambda _: None,
     ) -> None:
+        self.on_unread = on_unread
         self.results = ResultCache(results_bytes, lambda found: on_look("results", found))
         self.samples = SampleCache(samples_bytes, lambda found: on_look("samples", found))
         self._changes = Changes()
@@ -48,3 +55,9 @@ class Memory:
                 self.results.tide(tenant).arrived(oldest)
         self._changes.committed(tables)
         self.samples.committed(tables, stored=stored)
+
+    def dropped(self) -> None:
+        """Rows were taken out of the store, of whatever time: nothing holds that was read or answered before."""
+        self.results.dropped()
+        self._changes.dropped()
+        self.samples.clear()

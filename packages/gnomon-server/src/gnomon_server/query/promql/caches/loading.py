@@ -1,7 +1,7 @@
 """Reading into the cache what is asked for again, beside the queries that ask for it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,10 +19,24 @@ _MOST_WAITING = 64
 
 
 class Loader:
-    """Reads one thing after the other, so that it never takes more than one of the store's places."""
+    """Reads one thing after the other, so that it never takes more than one of the store's places.
 
-    def __init__(self, store: Store, cache: SampleCache, limits: QueryLimits) -> None:
-        self._store, self._cache, self._limits = store, cache, limits
+    Args:
+        store: where the samples are.
+        cache: where they shall be.
+        limits: of what is asked of the store.
+        on_failure: told why nothing can be read; once, until something can.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cache: SampleCache,
+        limits: QueryLimits,
+        on_failure: Callable[[GnomonError], object] = lambda _: None,
+    ) -> None:
+        self._store, self._cache, self._limits, self._on_failure = store, cache, limits, on_failure
+        self._failing = False
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -54,8 +68,12 @@ class Loader:
                 except TooLarge:  # next time less at once
                     self._cache.expect_more(tenant, missing.metric, _MOST_TIMES)
                     return
-                except GnomonError:  # queries go on without, and ask again
+                except GnomonError as error:  # queries go on without, and ask again
+                    if not self._failing:
+                        self._on_failure(error)
+                    self._failing = True
                     return
+                self._failing = False
 
     async def _read(self, tenant: int, missing: Missing, *, natives: bool) -> None:
         await asyncio.to_thread(self._cache.track, tenant, missing)

@@ -124,6 +124,11 @@ class ResultCache:
         """The tenant's."""
         return self._tides.setdefault(tenant, Tide())
 
+    def dropped(self) -> None:
+        """No answer of before is right any more."""
+        for tide in self._tides.values():
+            tide.arrived(0)
+
     def find(self, key: Key, grid: Grid) -> Extent | None:
         """The steps from the beginning of a query on that are kept and still right."""
         kept = self._kept.find(key)

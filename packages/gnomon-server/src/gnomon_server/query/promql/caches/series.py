@@ -1,4 +1,4 @@
-"""What was found about series before, until a commit brings new ones."""
+"""What was found about series before, until a commit brings new ones or some are dropped."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,10 +92,11 @@ V = TypeVar("V")
 
 
 class Changes:
-    """When commits last brought series."""
+    """When commits last brought series, or some were dropped."""
 
     def __init__(self) -> None:
         self.now = 0
+        self._dropped = -1
         # Of a tenant, and of a metric of it.
         self._last: dict[tuple[int, int | None], int] = {}
 
@@ -109,13 +110,18 @@ class Changes:
         for tenant, metric in np.unique(np.stack([tenants.astype(np.uint64), metrics]), axis=1).T.tolist():
             self._last[tenant, metric] = self._last[tenant, None] = self.now
 
+    def dropped(self) -> None:
+        """Some are gone, of whatever tenant and metric."""
+        self.now += 1
+        self._dropped = self.now
+
     def since(self, moment: int, tenant: int, metric: int | None) -> bool:
-        """Whether there may be new ones since then (`now` of that time)."""
-        return self._last.get((tenant, metric), -1) > moment
+        """Whether there may be others since then (`now` of that time)."""
+        return max(self._last.get((tenant, metric), -1), self._dropped) > moment
 
 
 class AboutSeries(Generic[K, V]):
-    """Answers about series, kept until a commit brings new ones that they may be about.
+    """Answers about series, kept until there may be others that they are about.
 
     Args:
         budget: what they may weigh together; 0: none are kept.
