@@ -72,15 +72,16 @@ def test_last_points_are_the_newest_put_and_not_forgotten(
     """As a dict would have them; what is forgotten is unknown until it is put again."""
     points, model = LastPoints(), dict[int, tuple[int, float]]()
     for put, forgotten in steps:
-        distinct = {key: (at, value) for key, at, value in put}
-        points.put(
-            keys_of(list(distinct)),
-            np.array([at for at, _ in distinct.values()], np.int64),
-            np.array([value for _, value in distinct.values()], np.float64),
+        keys = keys_of([key for key, _, _ in put])
+        before = dict(model)
+        new = points.put(
+            keys, np.array([at for _, at, _ in put], np.int64), np.array([v for _, _, v in put], np.float64)
         )
-        for key, (at, value) in distinct.items():
-            if key not in model or at > model[key][0]:
-                model[key] = (at, value)
+        for place, (key, at_ms, last) in enumerate(put):
+            later = key not in model or at_ms > model[key][0]
+            assert new[place] == (key in before and later)
+            if later:
+                model[key] = (at_ms, last)
         points.forget(keys_of(forgotten))
         for key in forgotten:
             model.pop(key, None)

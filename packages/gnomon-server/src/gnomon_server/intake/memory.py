@@ -6,6 +6,7 @@ the store merges away. So every memory may be emptied when it reaches its bound.
 
 import numpy as np
 
+from gnomon_server.compiled import compiled
 from gnomon_server.intake.native_histograms import CELL, NOTHING, ROW, Histograms, stretches
 from gnomon_server.model.index import Index, mixed
 
@@ -63,18 +64,23 @@ class LastPoints:
         at[here], value[here] = self._at[slots[here]], self._value[slots[here]]
         return at != _NEVER, at, value
 
-    def put(self, keys: np.ndarray, at: np.ndarray, value: np.ndarray) -> None:
-        """Remember the newest points; keys are distinct. An older time than the one remembered changes nothing."""
-        new = self._index.find(keys) < 0
-        self._index.add(keys[new])
-        grown = len(self._index) - len(self._at)
-        if grown:
+    def put(self, keys: np.ndarray, at: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Remember the newest of these points.
+
+        Returns:
+            bool[n]: which are certainly new: of a series that was known, and later than all its points before, of which
+            those stand here in front as well.
+        """
+        slots = self._index.find(keys)
+        if (slots < 0).any():
+            self._index.add(np.unique(keys[slots < 0]))
+            grown = len(self._index) - len(self._at)
             self._at = np.concatenate([self._at, np.full(grown, _NEVER)])
             self._value = np.concatenate([self._value, np.zeros(grown)])
-        slots = self._index.find(keys)
-        newer = at > self._at[slots]
-        self._at[slots[newer]] = at[newer]
-        self._value[slots[newer]] = value[newer]
+            slots = self._index.find(keys)
+        new: np.ndarray = self._at[slots] != _NEVER
+        new &= _advance(slots, at, value, self._at, self._value)
+        return new
 
     def keep_bound(self) -> None:
         """Empty it when it is full. Between groups only: within one, what was known must stay known."""
@@ -85,6 +91,20 @@ class LastPoints:
         """After a failed commit: these series are looked up in the store again."""
         slots = self._index.find(keys)
         self._at[slots[slots >= 0]] = _NEVER
+
+
+@compiled
+def _advance(
+    slots: np.ndarray, at: np.ndarray, value: np.ndarray, last_at: np.ndarray, last_value: np.ndarray
+) -> np.ndarray:
+    """Which points, in their order, are later than the last ones, of which they then take the place: bool[n]."""
+    later = np.zeros(len(slots), np.bool_)
+    for one in range(len(slots)):
+        slot = slots[one]
+        if at[one] > last_at[slot]:
+            later[one] = True
+            last_at[slot], last_value[slot] = at[one], value[one]
+    return later
 
 
 class LastHistograms:

@@ -23,7 +23,7 @@ from gnomon_server.intake.context import (
 )
 from gnomon_server.intake.deltas import accumulate_deltas, accumulate_histograms
 from gnomon_server.intake.group import Group
-from gnomon_server.intake.memory import LastPoints, span_keys
+from gnomon_server.intake.memory import span_keys
 from gnomon_server.model.index import mixed
 
 _ONE_OF = {"samples": "sample", "native_histograms": "histogram", "exemplars": "exemplar"}
@@ -46,9 +46,11 @@ async def drop_stored_points(group: Group, context: StageContext) -> Group:
 
 
 async def _new_points(table: str, rows: pa.Table, group: Group, context: StageContext) -> np.ndarray:
-    keys, at = point_keys(table, rows), milliseconds(rows["ts"])
-    known, last_at, _ = context.points.get(keys)
-    doubtful = ~known | (at <= last_at)
+    value = np.nan_to_num(rows["v"].to_numpy()) if table == "samples" else np.zeros(rows.num_rows)
+    new = context.points.put(point_keys(table, rows), milliseconds(rows["ts"]), value)
+    if new.all():
+        return new
+    doubtful = ~new
     if table == "samples":
         # Running totals were placed after the last stored point by the stage before.
         doubtful &= rows["sent"].to_numpy() == 0
@@ -56,10 +58,9 @@ async def _new_points(table: str, rows: pa.Table, group: Group, context: StageCo
     group.drop(f"duplicate_{_ONE_OF[table]}", int((~keep).sum()))
     if doubtful.any():
         asked = _stored_points(table, rows, doubtful & keep, context)
-        stored = await _unless_away(asked, len(keys), context)
+        stored = await _unless_away(asked, len(keep), context)
         group.drop(f"duplicate_{_ONE_OF[table]}", int((stored & keep).sum()))
         keep &= ~stored
-    _remember(context.points, keys, at, rows["v"].to_numpy() if table == "samples" else np.zeros(len(at)))
     return keep
 
 
@@ -89,12 +90,6 @@ def _first_of_each(keys: np.ndarray) -> np.ndarray:
     first = np.zeros(len(keys), np.bool_)
     first[np.unique(keys, return_index=True)[1]] = True
     return first
-
-
-def _remember(points: LastPoints, keys: np.ndarray, at: np.ndarray, value: np.ndarray) -> None:
-    order = np.lexsort((at, keys))
-    last = order[np.concatenate([keys[order][1:] != keys[order][:-1], [True]])]
-    points.put(keys[last], at[last], np.nan_to_num(value[last]))
 
 
 async def _unless_away(asked: Awaitable[np.ndarray], count: int, context: StageContext) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Arrow columns from stretches of bytes, without a Python object for each value."""
 
-from functools import cache
-
 import numpy as np
 import pyarrow as pa
 
@@ -72,10 +70,15 @@ def offsets(counts: np.ndarray) -> pa.Array:
     return pa.array(result)
 
 
-@cache
+_no_rows: dict[int, tuple[pa.Schema, pa.RecordBatch]] = {}
+
+
 def no_rows(schema: pa.Schema) -> pa.RecordBatch:
-    """A table's rows where there are none; made once, for most requests describe nothing new."""
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+    """The rows of one of model.tables where there are none; made once, for most requests describe nothing new."""
+    if id(schema) not in _no_rows:  # by identity: to hash a schema takes 50 us
+        arrays = [pa.array([], field.type) for field in schema]
+        _no_rows[id(schema)] = schema, pa.RecordBatch.from_arrays(arrays, schema=schema)
+    return _no_rows[id(schema)][1]
 
 
 def map_of_texts(rows: list[dict[str, str]]) -> pa.Array:

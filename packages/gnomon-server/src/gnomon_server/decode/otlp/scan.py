@@ -102,7 +102,6 @@ class Scanned:
     def repeated(self, name: str) -> tuple[np.ndarray, Pieces]:
         """A repeated field: how many each message has, int64[n], and all of them message by message."""
         chosen = self._chosen(name, LEN)
-        chosen = chosen[np.argsort(self.at[chosen], kind="stable")]
         counts = np.bincount(self.owner[chosen], minlength=len(self))
         return counts, Pieces(self.messages.body, self.messages.data, self.at[chosen], self.length[chosen])
 

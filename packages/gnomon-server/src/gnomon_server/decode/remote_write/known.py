@@ -10,7 +10,7 @@ from gnomon_server.decode.remote_write.siphash import digests
 from gnomon_server.model.index import Index
 
 _MAX_SERIES = 4_000_000  # of some 60 bytes
-_ROW = np.dtype([("id", "u8"), ("kind", "u1"), ("sender", "i4"), ("meta", "u8")])
+_COLUMNS = {"id": np.uint64, "kind": np.uint8, "sender": np.int32, "meta": np.uint64}
 _FEWEST = 1024
 REFUSED = -1
 
@@ -56,8 +56,9 @@ class KnownSeries:
     def clear(self) -> None:
         """Forget all."""
         self._index = Index()
-        self._rows = np.zeros(_FEWEST, _ROW)
+        self._columns = {name: np.zeros(_FEWEST, kind) for name, kind in _COLUMNS.items()}
         self._senders: dict[tuple[str, str], int] = {}
+        self._sender_names: list[tuple[str, str]] = []
 
     @property
     def is_full(self) -> bool:
@@ -87,16 +88,19 @@ class KnownSeries:
         return slots
 
     def _keep(self, slot: int, defined: Definition) -> None:
-        if slot == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+        if slot == len(self._columns["id"]):
+            self._columns = {name: np.concatenate([kept, np.zeros_like(kept)]) for name, kept in self._columns.items()}
         sender = self._senders.setdefault(defined.sender, len(self._senders))
-        self._rows[slot] = (defined.id, defined.kind, sender, defined.meta)
+        if sender == len(self._sender_names):
+            self._sender_names.append(defined.sender)
+        row = {"id": defined.id, "kind": defined.kind, "sender": sender, "meta": defined.meta}
+        for name, value in row.items():
+            self._columns[name][slot] = value
 
-    def rows(self, slots: np.ndarray) -> np.ndarray:
-        """Fields id, kind, sender, meta of each: structured[n]."""
-        found: np.ndarray = self._rows[slots]
-        return found
+    def rows(self, slots: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns id (uint64), kind (uint8), sender (int32) and meta (uint64) of each: [n]."""
+        return {name: kept[slots] for name, kept in self._columns.items()}
 
-    def senders(self) -> list[tuple[str, str]]:
-        """Service and instance by the numbers in `rows`."""
-        return list(self._senders)
+    def sender(self, number: int) -> tuple[str, str]:
+        """Service and instance of a number in `rows`."""
+        return self._sender_names[number]

@@ -1,7 +1,6 @@
 """Points of one kind (samples, histograms, exemplars) of all series of a request."""
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ class Owned:
 
 
 class NoPoints:
-    """Of a kind that a request has none of, as most have no histograms and no exemplars. `no_points` makes them."""
+    """Of a kind that a request has none of, as most have no histograms and no exemplars."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.owner, self.at, self.good = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_)
@@ -34,12 +33,6 @@ class NoPoints:
     def rows(self, series: SeriesOf) -> pa.RecordBatch:  # noqa: ARG002 - as of other points
         """None."""
         return self._rows
-
-
-@cache
-def no_points(schema: pa.Schema) -> NoPoints:
-    """Of the kind that has such rows; made at the first request, not at import: its arrays make Arrow import pandas."""
-    return NoPoints(schema)
 
 
 def owned(counts: np.ndarray, pieces: Pieces, limit: int, what: str) -> Owned:

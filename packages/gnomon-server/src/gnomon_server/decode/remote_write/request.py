@@ -17,7 +17,7 @@ from gnomon_server.decode.otlp.wire import DecodeError
 from gnomon_server.decode.remote_write.context import WriteContext
 from gnomon_server.decode.remote_write.exemplars import Exemplars
 from gnomon_server.decode.remote_write.histograms import Histograms
-from gnomon_server.decode.remote_write.points import NoPoints, no_points
+from gnomon_server.decode.remote_write.points import NoPoints
 from gnomon_server.decode.remote_write.samples import Samples
 from gnomon_server.decode.remote_write.series import SeriesOf
 from gnomon_server.decode.remote_write.version_1 import Request1
@@ -96,8 +96,8 @@ def _decode(body: bytes, message: Message, tenant: str, context: WriteContext) -
     series = SeriesOf(request, context, rejections)
     some = request.series.has
     samples = Samples(request)
-    histograms = Histograms(request) if some("histograms") else no_points(NATIVE_HISTOGRAMS)
-    exemplars = Exemplars(request) if some("exemplars") else no_points(EXEMPLARS)
+    histograms = Histograms(request) if some("histograms") else NoPoints(NATIVE_HISTOGRAMS)
+    exemplars = Exemplars(request) if some("exemplars") else NoPoints(EXEMPLARS)
     points = samples, histograms, exemplars
     series.refuse_undefined(np.bincount(np.concatenate([kind.owner for kind in points]), minlength=len(series)))
     for kind in points:
@@ -130,9 +130,9 @@ def _senders(
     first = np.flatnonzero(np.concatenate([[True], np.diff(number[order]) != 0]))
     newest = np.maximum.reduceat(at[order], first).tolist()
     counts = np.add.reduceat(good[order].astype(np.int64), first).tolist()
-    names = request.known.senders()
+    names = map(request.known.sender, number[order][first].tolist())
     return tuple(
-        Sender("metrics", names[which][0], names[which][1], count, latest * _NS_PER_MS)
-        for which, count, latest in zip(number[order][first].tolist(), counts, newest, strict=True)
-        if names[which][0]
+        Sender("metrics", service, instance, count, latest * _NS_PER_MS)
+        for (service, instance), count, latest in zip(names, counts, newest, strict=True)
+        if service
     )

@@ -23,9 +23,9 @@ def scan(version: Messages, message: str, pieces: Pieces) -> Scanned:
     return scanned
 
 
-def whole(raws: list[bytes]) -> Pieces:
-    """Messages given by their bytes, as stretches of one buffer."""
-    joined = fields.Messages.joined(raws)
+def whole(body: bytes) -> Pieces:
+    """One message, given by its bytes."""
+    joined = fields.Messages.joined([body])
     return Pieces(joined.body, joined.data, joined.starts, joined.ends - joined.starts)
 
 

@@ -104,24 +104,25 @@ class SeriesOf:
             used: positions of series, int64[m], the times of their points, int64[m] in ms, whether histograms.
             tenant: whose they are.
         """
-        nothing = np.zeros(0, np.int64)
-        parts = [(self.slots[positions] << 17 | at // MS_PER_DAY << 1 | native) for positions, at, native in used]
-        marks, first = np.unique(np.concatenate([nothing, *parts]), return_index=True)
-        slots, days, native = marks >> 17, (marks >> 1 & 0xFFFF).astype(np.int32), marks & 1 > 0
-        known = self._request.known.rows(slots)
-        new = np.flatnonzero(self._context.seen.unseen(tenant, "series", known["id"], days))
-        if not len(new):
+        positions = np.concatenate([np.zeros(0, np.int64), *(positions for positions, _, _ in used)])
+        days = np.concatenate([np.zeros(0, np.int32), *((at // MS_PER_DAY).astype(np.int32) for _, at, _ in used)])
+        native = np.concatenate([np.zeros(0, np.bool_), *(np.full(len(at), is_native) for _, at, is_native in used)])
+        lacking = np.flatnonzero(self._context.seen.unseen(tenant, "series", self.rows["id"][positions], days))
+        if not len(lacking):
             return no_rows(SERIES)
-        kinds = np.where(native & (known["kind"] == Kind.UNKNOWN), np.uint8(Kind.EXPONENTIAL), known["kind"])
-        every = np.concatenate([nothing, *(positions for positions, _, _ in used)])
-        labelled = [self._labelled(position) for position in every[first[new]].tolist()]
+        marks = self.slots[positions[lacking]] << 17 | days[lacking] << 1 | native[lacking]
+        new = lacking[np.unique(marks, return_index=True)[1]]
+        positions, days, native = positions[new], days[new], native[new]
+        kinds = self.rows["kind"][positions]
+        kinds = np.where(native & (kinds == Kind.UNKNOWN), np.uint8(Kind.EXPONENTIAL), kinds)
+        labelled = [self._labelled(position) for position in positions.tolist()]
         no_attributes = [pa.array([[]] * len(new), kind) for _, kind in ATTRIBUTES]
         return pa.RecordBatch.from_arrays(
             [
-                pa.array(days[new]).cast(pa.date32()),
+                pa.array(days).cast(pa.date32()),
                 pa.array([metric for metric, _ in labelled], pa.string()),
-                pa.array(known["id"][new]),
-                pa.array(kinds[new]),
+                pa.array(self.rows["id"][positions]),
+                pa.array(kinds),
                 pa.array(np.zeros(len(new), np.uint64)),
                 pa.array([labels.get("job", "") for _, labels in labelled], pa.string()),
                 pa.array([""] * len(new), pa.string()),
@@ -140,8 +141,9 @@ class SeriesOf:
     def meta_rows(self, tenant: str) -> pa.RecordBatch:
         """Rows of `metric_meta` that the store lacks: what is said beside the series, and by the series."""
         found = {description.key(): description for description in self._request.descriptions()}
-        keys, first = np.unique(np.where(self.good, self.rows["meta"], 0), return_index=True)
-        places = {key: place for key, place in zip(keys.tolist(), first.tolist(), strict=True) if key}
+        given = np.flatnonzero(self.rows["meta"] * self.good)  # most senders say nothing beside a series
+        keys, first = np.unique(self.rows["meta"][given], return_index=True)
+        places = dict(zip(keys.tolist(), given[first].tolist(), strict=True))
         every = np.array([*found, *places], np.uint64)
         if not len(every):
             return no_rows(METRIC_META)

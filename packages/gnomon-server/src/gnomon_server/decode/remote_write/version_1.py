@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from gnomon_server.compiled import compiled
 from gnomon_server.decode.otlp.bounds import MAX_PARTS, check_count
 from gnomon_server.decode.otlp.fields import LEN, UnusualError
 from gnomon_server.decode.otlp.scan import Scanned
@@ -24,15 +25,17 @@ class Request1:
     messages = V1
 
     def __init__(self, body: bytes, context: WriteContext) -> None:
-        request = V1.lazy["Request"].FromString(body)
-        check_count(len(request.timeseries), context.limits.series_per_request, "series")
-        check_count(len(request.metadata), MAX_PARTS, "metric descriptions")
-        self.is_empty = not request.timeseries and not request.metadata
+        request = scan(V1, "Request", whole(body))
+        _, series = request.repeated("timeseries")
+        _, metadata = request.repeated("metadata")
+        check_count(len(series.starts), context.limits.series_per_request, "series")
+        check_count(len(metadata.starts), MAX_PARTS, "metric descriptions")
+        self.is_empty = not len(series.starts) and not len(metadata.starts)
         self.known = context.known_1
-        self.series = scan(V1, "TimeSeries", whole(list(request.timeseries)))
+        self.series = scan(V1, "TimeSeries", series)
         self.keys, self.label_counts = _label_bytes(self.series)
         self.started = np.zeros(len(self.keys), np.int64)
-        self._metadata = request.metadata
+        self._metadata = [V1.lazy["MetricMetadata"].FromString(raw) for raw in metadata.raws()]
 
     def fault(self, position: int) -> RefusedError | None:  # noqa: ARG002 - as in version 2
         """Why a series has no key."""
@@ -65,14 +68,36 @@ def _type(number: int) -> str:
 
 def _label_bytes(series: Scanned) -> tuple[Keys, np.ndarray]:
     """The labels of each series as they stand there, with their tags and lengths; and how many, int64[n]."""
-    chosen = np.flatnonzero(series.tag == _LABEL_TAG)
-    owner, at, length = series.owner[chosen], series.at[chosen], series.length[chosen]
-    head = 2 + (length >> 7 > 0) + (length >> 14 > 0) + (length >> 21 > 0)
-    begin, end = series.messages.starts.copy(), series.messages.starts.copy()
-    # Fields of a series are in rising order, and of what is assigned to one place the last stays.
-    end[owner] = at + length
-    begin[owner[::-1]] = (at - head)[::-1]
-    together = np.bincount(owner, length + head, len(series)) == end - begin
-    if not together.all() or (series.messages.data[begin[owner]] != _LABEL_TAG).any():
+    data, starts = series.messages.data, series.messages.starts
+    begins, ends, counts = starts.copy(), starts.copy(), np.zeros(len(starts), np.int64)
+    if not _cut(data, series.owner, series.tag, series.at, series.length, begins, ends, counts):
         raise UnusualError
-    return Keys(series.messages.data, begin, end), np.bincount(owner, minlength=len(series))
+    return Keys(data, begins, ends), counts
+
+
+@compiled
+def _cut(
+    data: np.ndarray,
+    owner: np.ndarray,
+    tag: np.ndarray,
+    at: np.ndarray,
+    length: np.ndarray,
+    begins: np.ndarray,
+    ends: np.ndarray,
+    counts: np.ndarray,
+) -> bool:
+    """Whether the labels of each series stand together, with lengths of as few bytes as can be: from where to where."""
+    for field in range(len(owner)):
+        if tag[field] != _LABEL_TAG:
+            continue
+        one, head, rest = owner[field], 2, length[field] >> 7
+        while rest:
+            head, rest = head + 1, rest >> 7
+        begin = at[field] - head
+        if data[begin] != _LABEL_TAG or (counts[one] and begin != ends[one]):
+            return False
+        if counts[one] == 0:
+            begins[one] = begin
+        ends[one] = at[field] + length[field]
+        counts[one] += 1
+    return True

@@ -24,19 +24,21 @@ class Request2:
     messages = V2
 
     def __init__(self, body: bytes, context: WriteContext) -> None:
-        request = V2.lazy["Request"].FromString(body)
-        check_count(len(request.timeseries), context.limits.series_per_request, "series")
-        check_count(len(request.symbols), _MAX_SYMBOLS, "symbols")
-        self.is_empty = not request.timeseries and not request.symbols
+        request = scan(V2, "Request", whole(body))
+        _, series = request.repeated("timeseries")
+        _, symbols = request.repeated("symbols")
+        check_count(len(series.starts), context.limits.series_per_request, "series")
+        check_count(len(symbols.starts), _MAX_SYMBOLS, "symbols")
+        self.is_empty = not len(series.starts) and not len(symbols.starts)
         self.known = context.known_2
         self._lasting = context.symbols
-        self._symbols: list[bytes] = list(request.symbols)
+        self._symbols: list[bytes] = symbols.raws()
         if self._symbols and self._symbols[0]:
             raise InvalidInput(
                 "symbols_misplaced", "the first symbol must be the empty string, which stands for what is not given",
                 where="symbols[0]",
             )  # fmt: skip
-        self.series = scan(V2, "TimeSeries", whole(list(request.timeseries)))
+        self.series = scan(V2, "TimeSeries", series)
         self.started = self.series.varints("created_timestamp").view(np.int64)
         self.keys = self._keys()
 
