@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.prometheus_pair import Pair, assert_alike
+from tests.prometheus_pair import STEPS, Pair, assert_alike
 from tests.real_prometheus import ask
+
+from gnomon_server.decode.exposition.messages import message_class
 
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
 
@@ -115,8 +117,34 @@ def test_other_endpoints_byte_for_byte(pair: Pair, path: str, parameters: Mappin
 
 def test_federate_byte_for_byte(pair: Pair) -> None:
     """The newest sample of each series, in the text format."""
-    ours, theirs = pair.both("/federate", {"match[]": ["odd", "requests_total", "gone", "odd"]})
+    ours, theirs = pair.both("/federate", {"match[]": ["odd", "requests_total", "gone", "odd", "native"]})
     assert ours == theirs
+
+
+def test_federate_in_protobuf(pair: Pair) -> None:
+    """The same with native histograms, for who prefers it; messages are equal, zeros apart, which we leave out."""
+    prefers = {"Accept": "text/plain;version=0.0.4;q=0.5,application/vnd.google.protobuf;encoding=delimited;"
+               "proto=io.prometheus.client.MetricFamily;q=0.8"}  # fmt: skip
+    asked = {"match[]": ["odd", "requests_total", "gone", "native"]}
+    ours, theirs = (_families(ask(url, "/federate", asked, headers=prefers)[1]) for url in (pair.ours, pair.theirs))
+    assert ours == theirs
+    assert [(family.name, family.type, len(family.metric)) for family in ours] == [
+        (b"gone", 3, 1), (b"native", 4, 1), (b"odd", 3, 1), (b"requests_total", 3, 12),
+    ]  # fmt: skip
+    (native,) = ours[1].metric
+    assert (native.histogram.sample_count_float, native.histogram.schema) == (6 * (STEPS - 1), 1)
+
+
+def _families(body: bytes) -> list[Any]:
+    found, at = [], 0
+    while at < len(body):
+        length, shift = 0, 0
+        while body[at] & 0x80:
+            length, shift, at = length | (body[at] & 0x7F) << shift, shift + 7, at + 1
+        length, at = length | body[at] << shift, at + 1
+        found.append(message_class("MetricFamily").FromString(body[at : at + length]))
+        at += length
+    return found
 
 
 def test_the_console_s_paths_have_both_prefixes(pair: Pair) -> None:

@@ -101,10 +101,10 @@ def _samples(ts: np.ndarray, v: np.ndarray) -> bytes:
 
 def _histograms(block: Histograms, ts: np.ndarray) -> list[bytes]:
     """`Histogram` of each."""
-    sides = [_side(block, positive=positive) for positive in (True, False)]
+    both = sides(block, positive=True), sides(block, positive=False)
     shown = []
     for row in range(len(block)):
-        (positive, positive_counts), (negative, negative_counts) = (side[row] for side in sides)
+        (positive, positive_counts), (negative, negative_counts) = (side[row] for side in both)
         custom = block.schema[row] == CUSTOM
         message = MESSAGES["Histogram"](
             count=block.count[row],
@@ -124,7 +124,7 @@ def _histograms(block: Histograms, ts: np.ndarray) -> list[bytes]:
     return shown
 
 
-def _side(block: Histograms, *, positive: bool) -> list[tuple[list[tuple[int, int]], list[float]]]:
+def sides(block: Histograms, *, positive: bool) -> list[tuple[list[tuple[int, int]], list[float]]]:
     """Of each histogram: its buckets on one side as spans (gap before, length), and their counts."""
     cells = np.flatnonzero((block.place > 0) == positive)
     owner, index = block.owner[cells], np.abs(block.place[cells]) - MIDDLE
