@@ -40,6 +40,7 @@ from gnomon_server.query.promql.context import MOST_SAMPLES, Options
 from gnomon_server.query.promql.door import PromqlDoor
 from gnomon_server.query.promql.memory import Memory
 from gnomon_server.query.promql.metadata import SeriesIndex
+from gnomon_server.query.shares import Shares
 from gnomon_server.query.sql.door import SqlDoor
 from gnomon_server.receive.edge import Edge
 from gnomon_server.receive.otlp import OtlpReceiver
@@ -274,11 +275,12 @@ class App:
         settings = self.settings
         limits = QueryLimits(settings.query.deadline_s, settings.query.memory_bytes, MOST_SAMPLES)
         days = settings.retention.days(settings.scrape.tenant, "metrics")
-        door = PromqlDoor(self.store, self.tenants, limits, self.memory)
+        shares = Shares()
+        door = PromqlDoor(self.store, self.tenants, limits, self.memory, shares)
         self._stops.append(("promql", door.close))
         return prometheus_api.Parts(
             door=door,
-            index=SeriesIndex(self.store, self.tenants, limits, self.memory),
+            index=SeriesIndex(self.store, self.tenants, limits, self.memory, shares),
             scraping=self.scraper,
             scraped_tenant=settings.scrape.tenant,
             clock=self.clock,

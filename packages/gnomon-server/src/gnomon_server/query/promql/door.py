@@ -31,14 +31,12 @@ from gnomon_server.query.promql.plan import reads
 from gnomon_server.query.promql.select import Source, read_all
 from gnomon_server.query.promql.signatures import DOCUMENTED, ValueType
 from gnomon_server.query.promql.values import Grid, Samples, Scalar, String, Value, Vector
+from gnomon_server.query.shares import PLACES, Shares
 from gnomon_server.query.sql.door import NO_TENANT, Tenants
 from gnomon_server.store.interface import QueryLimits, Store
 
 T = TypeVar("T")
 _KNOWN = 200_000  # characters of expressions whose trees are kept: some 20 MB
-THREADS = 8  # queries that are evaluated at once; as many statements run in the engine
-# Of these and those for one tenant: its heavy queries never hold all of them.
-_A_TENANTS = THREADS * 3 // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +76,16 @@ class PromqlDoor:
         tenants: their names.
         limits: of what is asked of the store.
         memory: what was read and answered before; None: nothing is kept.
+        shares: what each tenant may hold of threads and statements; None: it has them to itself.
     """
 
     def __init__(
-        self, store: Store, tenants: Tenants, limits: QueryLimits | None = None, memory: Memory | None = None
+        self,
+        store: Store,
+        tenants: Tenants,
+        limits: QueryLimits | None = None,
+        memory: Memory | None = None,
+        shares: Shares | None = None,
     ) -> None:
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
         self._memory = memory or Memory()
@@ -90,9 +94,9 @@ class PromqlDoor:
         samples = self._memory.samples
         self.loader = Loader(store, samples, self._limits, self._memory.on_unread) if samples else None
         # Of their own: intake prepares its groups in the loop's threads, and must not wait for a heavy query.
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="promql")
+        self._threads = ThreadPoolExecutor(PLACES, thread_name_prefix="promql")
         self._cores = Cores()
-        self._shares: dict[int, tuple[asyncio.Semaphore, asyncio.Semaphore]] = {}
+        self._shares = shares or Shares()
 
     async def close(self) -> None:
         """End the threads."""
@@ -172,13 +176,13 @@ class PromqlDoor:
 
     async def _evaluate(self, text: str, tree: Expr, grid: Grid, tenant: int, options: Options) -> Answer:
         started_s = time.monotonic()
-        threads, statements = self._shares.setdefault(tenant, (_share(), _share()))
+        share = self._shares.of(tenant)
 
         async def aside(work: Callable[..., T], *arguments: Any) -> T:
-            async with threads:
+            async with share.threads:
                 return await self._aside(work, *arguments)
 
-        source = Source(self._store, tenant, self._limits, self._memory, self.loader, aside, statements)
+        source = Source(self._store, tenant, self._limits, self._memory, self.loader, aside, share.statements)
         planned = list(reads(tree, grid, grid, options))
         gone = threading.Event()
         try:
@@ -195,10 +199,6 @@ class PromqlDoor:
         finally:
             gone.set()
         return Answer(value, grid, notes.warnings, notes.infos, sum(leaf.samples.count for leaf in leaves))
-
-
-def _share() -> asyncio.Semaphore:
-    return asyncio.Semaphore(_A_TENANTS)
 
 
 def _read(text: str, experimental: bool) -> _Said:

@@ -20,6 +20,7 @@ from gnomon_server.query.promql.plan import Read
 from gnomon_server.query.promql.select import Source, bounds, condition, label_sets, read_samples
 from gnomon_server.query.promql.statements import ALL_LABELS, BETWEEN, DAYS
 from gnomon_server.query.promql.values import NAME, Labels, Samples
+from gnomon_server.query.shares import Shares
 from gnomon_server.query.sql.door import NO_TENANT, Tenants
 from gnomon_server.query.syntax.matchers import Matcher
 from gnomon_server.store.interface import QueryLimits, Settings, Store
@@ -68,8 +69,14 @@ class SeriesIndex:
     """
 
     def __init__(
-        self, store: Store, tenants: Tenants, limits: QueryLimits | None = None, memory: Memory | None = None
+        self,
+        store: Store,
+        tenants: Tenants,
+        limits: QueryLimits | None = None,
+        memory: Memory | None = None,
+        shares: Shares | None = None,
     ) -> None:
+        self._shares = shares or Shares()
         self._store, self._tenants, self._limits = store, tenants, limits or QueryLimits()
         self._lists = (memory or Memory()).lists
 
@@ -145,8 +152,11 @@ class SeriesIndex:
 
     async def samples(self, tenant: str, matchers: tuple[Matcher, ...], window: tuple[int, int]) -> Samples:
         """The samples as they are stored, stale markers among them, series sorted by their labels."""
-        source, read = Source(self._store, self._number(tenant), self._limits), _read(matchers, window)
-        return Samples.none() if window[1] < max(window[0], 0) else await read_samples(source, read)
+        if window[1] < max(window[0], 0):
+            return Samples.none()
+        number = self._number(tenant)
+        source = Source(self._store, number, self._limits, statements=self._shares.of(number).statements)
+        return await read_samples(source, _read(matchers, window))
 
     async def cardinality(self, tenant: str, today_ms: int, limit: int) -> Cardinality:
         """What the series of today are made of, as far as `limit` each."""
@@ -201,7 +211,8 @@ class SeriesIndex:
     async def _ask(self, sql: str, params: dict[str, Any], settings: Settings | None = None) -> pa.Table:
         named = {name: value for name, value in params.items() if f"{{{name}:" in sql}
         limits = replace(self._limits, result_rows=min(self._limits.result_rows, _MOST_ROWS))
-        table, _ = await self._store.query(sql, named, settings=settings, limits=limits)
+        async with self._shares.of(params["tenant"]).statements:
+            table, _ = await self._store.query(sql, named, settings=settings, limits=limits)
         return table
 
 
