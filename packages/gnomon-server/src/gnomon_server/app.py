@@ -38,7 +38,7 @@ from gnomon_server.intake.writer import Intake
 from gnomon_server.query.explore import Explorer
 from gnomon_server.query.promql.context import MOST_SAMPLES, Options
 from gnomon_server.query.promql.door import PromqlDoor
-from gnomon_server.query.promql.memory import Memory
+from gnomon_server.query.promql.memory import Memory, usual_samples_bytes
 from gnomon_server.query.promql.metadata import SeriesIndex
 from gnomon_server.query.shares import Shares
 from gnomon_server.query.sql.door import SqlDoor
@@ -133,7 +133,8 @@ class App:
         self.sources.load(settings.data / "sources.json")
         # Into a store of others samples may come that we hear nothing of.
         query = QuerySettings(cache_bytes=0, samples_bytes=0) if settings.store.url else settings.query
-        self.memory = Memory(query.cache_bytes, query.samples_bytes, self._count_look, self._tell_unread)
+        samples_bytes = usual_samples_bytes() if query.samples_bytes is None else query.samples_bytes
+        self.memory = Memory(query.cache_bytes, samples_bytes, self._count_look, self._tell_unread)
         self.intake = Intake(
             self.store, self.tenants, settings.retention.days, self.registry, settings.intake, spans=self.spans,
             on_batch=lambda batch: self.sources.observe(batch, self.clock.now_ns()),

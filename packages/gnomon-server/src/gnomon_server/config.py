@@ -132,7 +132,7 @@ class QuerySettings(_Part):
     rows: int = Field(default=100_000, ge=1)
     concurrency: int = Field(default=8, ge=1)
     cache_bytes: int = Field(default=128 << 20, ge=0)
-    samples_bytes: int = Field(default=512 << 20, ge=0)
+    samples_bytes: int | None = Field(default=None, ge=0)
 
 
 class AccessSettings(_Part):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.query.promql.arrivals import T0, Nobody, batch
 
-from gnomon_server.errors import Unavailable
+from gnomon_server.errors import TooLarge, Unavailable
 from gnomon_server.intake.group import Group
 from gnomon_server.intake.writer import Intake, IntakeLimits
 from gnomon_server.model.series import STALE_BITS, series_id
@@ -202,6 +202,48 @@ def test_the_budget() -> None:
     many = np.arange(1_000_000, dtype=np.uint64)
     for _ in range(2):
         assert cache.find(1, many, T0, T0)[1] == []
+
+
+def test_what_a_metric_weighs_is_learnt() -> None:
+    """What would be too much if it were as usual is read where it is not: a few series of one hour tell."""
+    hours = list(range(HOUR, HOUR + 10))
+    most = np.uint64(7 << 48) + np.arange(3_000, dtype=np.uint64)
+    cache = SampleCache(20_000_000)  # as usual these would be 86 MB
+
+    def missing() -> list[Missing]:
+        return [cache.find(1, most, hours[0] * HOUR_MS, hours[-1] * HOUR_MS)[1] for _ in range(2)][1]
+
+    (few,) = missing()
+    assert (len(few.ids), few.hours) == (1_000, [HOUR + 5])
+    cache.track(1, few)
+    zeros = np.zeros(1_000)
+    cache.cover(1, few, Rows(few.ids, np.full(1_000, (HOUR + 5) * HOUR_MS), zeros, zeros.astype(np.int64)))
+    (rest,) = missing()
+    assert (len(rest.ids), rest.hours) == (3_000, hours)
+
+
+async def test_a_large_leaf_in_memory_is_evaluated_by_blocks(store: DurableStore) -> None:
+    """What the engine may evaluate is not too much once it is in memory: its steps count, not its samples."""
+    tenants = TenantNumbers(store)
+    await tenants.load()
+    intake = Intake(store, tenants, lambda *_: 0, Nobody(), IntakeLimits(commit_interval_s=0))
+    await intake.start()
+    looks: list[bool] = []
+    memory = Memory(samples_bytes=1 << 22, on_look=lambda _, found: looks.append(found))
+    door = PromqlDoor(store, tenants, memory=memory)
+    try:
+        await intake.submit(batch([(0, T0 + step * 15_000, float(step)) for step in range(200)]))
+        asked = {"start_ms": T0 + 2_000_000, "end_ms": T0 + 2_900_000, "step_ms": 300_000, "tenant": "default"}
+        for _ in range(4):
+            await door.range("rate(requests_total[5m])", **asked, options=Options(most_samples=20))
+            assert door.loader is not None
+            await door.loader.idle()
+        assert looks[-1]
+        with pytest.raises(TooLarge):
+            await door.range("avg_over_time(requests_total[5m])", **asked, options=Options(most_samples=20))
+    finally:
+        await intake.stop()
+        await door.close()
 
 
 def test_what_is_asked_again_is_read() -> None:

@@ -13,11 +13,10 @@ from gnomon_server.cli.doctor.local import (
     Process,
     is_listened_on,
     listener_of,
-    memory_kills,
-    memory_limit_bytes,
 )
 from gnomon_server.cli.doctor.report import Report
 from gnomon_server.config import Listen
+from gnomon_server.selfmon.memory import memory_kills, memory_limit_bytes
 
 _CLOCK_OFF_S = 2.0
 _PYTHON_BYTES = 600 << 20  # the server's two processes beside what the engine counts: imports, batches in flight

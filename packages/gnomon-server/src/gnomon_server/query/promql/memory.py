@@ -1,5 +1,6 @@
 """What the door remembers between queries, and how it hears that it no longer holds."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,9 +10,19 @@ from gnomon_server.errors import GnomonError
 from gnomon_server.query.promql.caches.results import ResultCache
 from gnomon_server.query.promql.caches.samples import SampleCache
 from gnomon_server.query.promql.caches.series import AboutSeries, Changes, Listed, SeriesFound, Sought
+from gnomon_server.selfmon.memory import memory_limit_bytes
 
 _SERIES = 500_000  # that selectors have found: some 200 bytes each
 _CHARACTERS = 32_000_000  # of lists of names, values and series
+
+
+_MOST_SAMPLES_BYTES = 4 << 30
+
+
+def usual_samples_bytes() -> int:
+    """What samples may weigh if nobody says it: an eighth of the memory that this process may take, or 4 GiB."""
+    limit, _ = memory_limit_bytes(os.getpid())
+    return min(limit // 8, _MOST_SAMPLES_BYTES)
 
 
 class Memory:

@@ -296,7 +296,9 @@ def _found(
     if runs is None:
         return None, missing
     gathered = Gathered(runs, found.labels, found.rising, found.order, between, with_start=wanted.with_start)
-    allowance.take(gathered.count)
+    # What the engine could evaluate is evaluated by blocks: all of it is never copied.
+    cells = len(found.ids) * wanted.pushed.grid.steps if wanted.pushed else gathered.count
+    allowance.take(min(gathered.count, cells))
     return gathered, missing
 
 

@@ -8,7 +8,7 @@ goes first.
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ _SAMPLE_BYTES = 12
 _USUAL_BYTES = 240 * _SAMPLE_BYTES  # a series and hour, of a metric that nothing is known of yet: a sample every 15 s
 # What was asked for within this time makes no room for anything new: two dashboards would turn each other out for ever.
 _KEPT_S = 300.0
+_FEW = 1_000  # series of one hour: 3 MB, if it is as usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +191,8 @@ class SampleCache:
                         before = chunk.size_bytes
                         found += [(chunk.base_ms, run) for run in chunk.runs()]
                         self.bytes += chunk.size_bytes - before
-                if lacking and self._fits(tenant, metric, len(some), lacking):
-                    missing.append(Missing(metric, some, lacking))
+                if lacking:
+                    missing += self._fitting(tenant, metric, some, lacking)
             self._evict()
         self._on_look(here)
         return (found if here else None), missing
@@ -204,6 +205,15 @@ class SampleCache:
         if len(self._asked) > _MOST_ASKED:
             self._asked.popitem(last=False)
         return False
+
+    def _fitting(self, tenant: int, metric: int, ids: np.ndarray, hours: list[int]) -> Iterator[Missing]:
+        """All of it, where there is room; of a metric that nothing is known of a little, to learn what it weighs."""
+        if self._fits(tenant, metric, len(ids), hours):
+            yield Missing(metric, ids, hours)
+        elif (tenant, metric) not in self._weights:
+            few, amid = ids[:_FEW], hours[len(hours) // 2 :][:1]
+            if self._fits(tenant, metric, len(few), amid):
+                yield Missing(metric, few, amid)
 
     def _fits(self, tenant: int, metric: int, series: int, hours: Sequence[int]) -> bool:
         """Whether there is room for it, beside what others ask for now."""
