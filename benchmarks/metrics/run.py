@@ -4,7 +4,7 @@ Each world (so many series over so many hours) is sent to every system by remote
 answers are compared, then times are taken in rounds over all systems. Ours acknowledges after the synced commit.
 
     python benchmarks/metrics/run.py [--json FILE] [--million]   # some 25 minutes, 6 GB of scratch
-    python benchmarks/metrics/run.py --only long                 # 151 million samples: an hour and a half, 12 GB
+    python benchmarks/metrics/run.py --only long                 # 151 million samples: half an hour, 6 GB of scratch
     python benchmarks/metrics/run.py --quick                     # a smoke run of some two minutes
 
 VictoriaMetrics is found in PATH (`victoria-metrics`); what is not there is said and left out. Exit status 1 means that
