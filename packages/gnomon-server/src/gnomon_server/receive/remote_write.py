@@ -21,6 +21,7 @@ from gnomon_server.receive.edge import Edge, Sink, count_stored
 from gnomon_server.selfmon.clock import Clock
 from gnomon_server.selfmon.registry import Registry
 from gnomon_server.transport.body import BodyLease, read_body
+from gnomon_server.transport.media_type import media_type
 from gnomon_server.transport.reply import http_reply
 from gnomon_server.transport.snappy import declared_bytes, decompress_block
 from gnomon_server.transport.strangers import note
@@ -116,10 +117,9 @@ def message_of(content_type: str) -> Message:
 
     `Unsupported` (415) for any other, upon which a sender may try another version.
     """
-    media_type, *parameters = (part.strip() for part in content_type.split(";"))
-    named = dict(part.partition("=")[::2] for part in parameters)
-    proto = named.get("proto", Message.V1).strip('"')
-    if media_type.lower() in ("", _MEDIA_TYPE) and proto in list(Message):
+    media, named = media_type(content_type)
+    proto = named.get("proto", Message.V1)
+    if media in ("", _MEDIA_TYPE) and proto in list(Message):
         return Message(proto)
     raise Unsupported(
         "media_type", f"Content-Type {content_type[:200]!r} is not remote write", where="header Content-Type",

@@ -40,10 +40,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "retention_failed": (WARN, "dropping old rows failed; tried again later"),
     "insecure_bind": (WARN, "listening beyond loopback without TLS"),
     "request_failed": (ERROR, "a request met a fault of ours"),
-    "samples_unread": (
-        WARN,
-        "samples cannot be read into memory; queries are slower without",
-    ),
+    "samples_unread": (WARN, "samples cannot be read into memory; queries are slower without"),
     "source_silent": (WARN, "a source that was sending has stopped"),
     "source_back": (INFO, "a source that was silent sends again"),
     "sources_unsaved": (WARN, "the list of sources could not be written; tried again in a minute"),

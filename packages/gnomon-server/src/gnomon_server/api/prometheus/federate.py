@@ -17,6 +17,7 @@ from gnomon_server.api.prometheus import federated_protobuf, federated_text, par
 from gnomon_server.query.promql.context import Options
 from gnomon_server.query.promql.metadata import SeriesIndex
 from gnomon_server.selfmon.clock import Clock
+from gnomon_server.transport.media_type import media_type
 
 _PROTOBUF, _TEXT, _VERSION = "application/vnd.google.protobuf", "text/plain", "0.0.4"
 _FAMILY = {"proto": "io.prometheus.client.MetricFamily", "encoding": "delimited"}
@@ -56,9 +57,8 @@ def takes_protobuf(accept: str) -> bool:
 
 
 def _asked(item: str) -> tuple[str, dict[str, str]]:
-    media, *parameters = (part.strip() for part in item.split(";"))
-    named = (parameter.partition("=")[::2] for parameter in parameters)
-    return media.lower(), {name.lower(): value.strip('"') for name, value in named}
+    media, named = media_type(item)
+    return media, {name.lower(): value for name, value in named.items()}
 
 
 def _weight(named: dict[str, str]) -> float:

@@ -101,10 +101,9 @@ def _samples(ts: np.ndarray, v: np.ndarray) -> bytes:
 
 def _histograms(block: Histograms, ts: np.ndarray) -> list[bytes]:
     """`Histogram` of each."""
-    both = sides(block, positive=True), sides(block, positive=False)
+    both = zip(sides(block, positive=True), sides(block, positive=False), strict=True)
     shown = []
-    for row in range(len(block)):
-        (positive, positive_counts), (negative, negative_counts) = (side[row] for side in both)
+    for row, ((positive, positive_counts), (negative, negative_counts)) in enumerate(both):
         custom = block.schema[row] == CUSTOM
         message = MESSAGES["Histogram"](
             count=block.count[row],
@@ -112,9 +111,9 @@ def _histograms(block: Histograms, ts: np.ndarray) -> list[bytes]:
             schema=int(block.schema[row]),
             zero_threshold=block.zero_threshold[row],
             zero_count=block.zero_count[row],
-            positive_spans=[{"offset": offset, "length": length} for offset, length in positive],
+            positive_spans=positive,
             positive_counts=positive_counts,
-            negative_spans=[{"offset": offset, "length": length} for offset, length in negative],
+            negative_spans=negative,
             negative_counts=negative_counts,
             reset_hint=int(block.hint[row]),
             timestamp=int(ts[row]),
@@ -124,8 +123,8 @@ def _histograms(block: Histograms, ts: np.ndarray) -> list[bytes]:
     return shown
 
 
-def sides(block: Histograms, *, positive: bool) -> list[tuple[list[tuple[int, int]], list[float]]]:
-    """Of each histogram: its buckets on one side as spans (gap before, length), and their counts."""
+def sides(block: Histograms, *, positive: bool) -> list[tuple[list[dict[str, int]], list[float]]]:
+    """Of each histogram: its buckets on one side as spans (`offset`: the gap before, `length`), and their counts."""
     cells = np.flatnonzero((block.place > 0) == positive)
     owner, index = block.owner[cells], np.abs(block.place[cells]) - MIDDLE
     order = np.lexsort((index, owner))
@@ -135,7 +134,7 @@ def sides(block: Histograms, *, positive: bool) -> list[tuple[list[tuple[int, in
     begins = np.flatnonzero(first | (index != before + 1)[: len(owner)])
     gap = np.where(first[begins], index[begins], index[begins] - before[begins] - 1).tolist()
     length = np.diff(np.append(begins, len(owner))).tolist()
-    spans = list(zip(gap, length, strict=True))
+    spans = [{"offset": offset, "length": width} for offset, width in zip(gap, length, strict=True)]
     of_spans = np.searchsorted(owner[begins], np.arange(len(block) + 1)).tolist()
     of_counts = np.searchsorted(owner, np.arange(len(block) + 1)).tolist()
     return [

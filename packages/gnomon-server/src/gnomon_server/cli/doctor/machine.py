@@ -9,11 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from gnomon_server import __version__
-from gnomon_server.cli.doctor.local import (
-    Process,
-    is_listened_on,
-    listener_of,
-)
+from gnomon_server.cli.doctor.local import Process, is_listened_on, listener_of
 from gnomon_server.cli.doctor.report import Report
 from gnomon_server.config import Listen
 from gnomon_server.selfmon.memory import memory_kills, memory_limit_bytes

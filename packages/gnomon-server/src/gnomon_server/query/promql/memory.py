@@ -14,8 +14,6 @@ from gnomon_server.selfmon.memory import memory_limit_bytes
 
 _SERIES = 500_000  # that selectors have found: some 200 bytes each
 _CHARACTERS = 32_000_000  # of lists of names, values and series
-
-
 _MOST_SAMPLES_BYTES = 4 << 30
 
 
